@@ -1,0 +1,97 @@
+"""Words for where something is: regions and zones of a brain, on any grid.
+
+Two label maps say where every voxel of a patient lies. ``regions`` names the lobe or nucleus with its side;
+``zones`` says how deep it lies, in the words of white-matter disease (periventricular, juxtacortical, ...).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Zone(IntEnum):
+    """Depth of a voxel. Distances follow MAGNIMS usage: what touches ventricle or cortex is named after it."""
+
+    OUTSIDE = 0
+    VENTRICLE = 1
+    PERIVENTRICULAR = 2  # white matter within 3 mm of a lateral or third ventricle
+    DEEP_WHITE = 3
+    JUXTACORTICAL = 4  # white matter within 3 mm of the cortex
+    CORTEX = 5
+    DEEP_GREY = 6
+    BRAINSTEM = 7
+    CEREBELLUM = 8
+    CSF = 9  # outside the ventricles
+
+
+class Region(IntEnum):
+    """Lobe, nucleus or compartment. Even codes are left, odd codes right, of the same structure; 1 and 0 stand alone."""
+
+    OUTSIDE = 0
+    MIDLINE = 1
+    LEFT_FRONTAL = 2
+    RIGHT_FRONTAL = 3
+    LEFT_PARIETAL = 4
+    RIGHT_PARIETAL = 5
+    LEFT_TEMPORAL = 6
+    RIGHT_TEMPORAL = 7
+    LEFT_OCCIPITAL = 8
+    RIGHT_OCCIPITAL = 9
+    LEFT_INSULA = 10
+    RIGHT_INSULA = 11
+    LEFT_CINGULATE = 12
+    RIGHT_CINGULATE = 13
+    LEFT_CAUDATE = 14
+    RIGHT_CAUDATE = 15
+    LEFT_LENTIFORM = 16
+    RIGHT_LENTIFORM = 17
+    LEFT_THALAMUS = 18
+    RIGHT_THALAMUS = 19
+    LEFT_HIPPOCAMPUS = 20
+    RIGHT_HIPPOCAMPUS = 21
+    LEFT_AMYGDALA = 22
+    RIGHT_AMYGDALA = 23
+    LEFT_LATERAL_VENTRICLE = 24
+    RIGHT_LATERAL_VENTRICLE = 25
+    LEFT_CEREBELLUM = 26
+    RIGHT_CEREBELLUM = 27
+    LEFT_BRAINSTEM = 28
+    RIGHT_BRAINSTEM = 29
+    CORPUS_CALLOSUM = 30
+    THIRD_OR_FOURTH_VENTRICLE = 31
+
+    @property
+    def words(self) -> str:
+        """As a radiologist says it, e.g. ``left frontal lobe``."""
+        return _WORDS[self]
+
+
+_LOBES = {"frontal", "parietal", "temporal", "occipital"}
+
+
+def _say(region: Region) -> str:
+    if region is Region.OUTSIDE:
+        return "outside the brain"
+    words = region.name.lower().replace("_", " ").replace("lentiform", "lentiform nucleus")
+    words = words.replace("caudate", "caudate nucleus").replace("cingulate", "cingulate gyrus")
+    return words + " lobe" if words.split()[-1] in _LOBES else words
+
+
+_WORDS = {region: _say(region) for region in Region}
+
+
+@dataclass(frozen=True)
+class PatientAnatomy:
+    """Where every voxel of a grid lies.
+
+    Attributes:
+        regions: (k, j, i) uint8, codes of `Region`.
+        zones: (k, j, i) uint8, codes of `Zone`.
+    """
+
+    regions: NDArray[np.uint8]
+    zones: NDArray[np.uint8]

@@ -1,0 +1,1 @@
+"""Placeholder while this room is being built."""

@@ -1,0 +1,130 @@
+"""Every number that a user may turn, with unit, range and default."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, fields
+from enum import Enum
+from typing import Any
+
+from .errors import BadSettings
+
+
+class ThresholdMethod(str, Enum):
+    """How the anomaly score becomes a mask."""
+
+    FIXED = "fixed"
+    PERCENTILE = "percentile"
+    ROBUST_Z = "robust-z"
+    OTSU = "otsu"
+    HYSTERESIS = "hysteresis"
+
+
+class DetectorName(str, Enum):
+    """What computes the anomaly score."""
+
+    STATISTICAL = "statistical"
+
+
+def _check(name: str, value: float, low: float, high: float, unit: str) -> None:
+    if not low <= value <= high:
+        raise BadSettings(f"{name} is {value:g}", f"choose a value from {low:g} to {high:g}{' ' + unit if unit else ''}")
+
+
+@dataclass(frozen=True)
+class ThresholdSettings:
+    """Where the anomaly score is cut.
+
+    Attributes:
+        method: see `ThresholdMethod`.
+        threshold: cut on the anomaly score, 0–1. Used by fixed; the seed level of hysteresis.
+        low: lower level of hysteresis, 0–1, not above ``threshold``: voxels above it that touch a seed belong.
+        percentile: for percentile, of the scores inside the brain, 0–100.
+        zscore: for robust-z, number of robust SDs (1.4826 · MAD) above the brain's median score, 0–100.
+    """
+
+    method: ThresholdMethod = ThresholdMethod.HYSTERESIS
+    threshold: float = 0.5
+    low: float = 0.3
+    percentile: float = 99.0
+    zscore: float = 5.0
+
+    def __post_init__(self) -> None:
+        _check("the threshold", self.threshold, 0, 1, "")
+        _check("the lower threshold", self.low, 0, 1, "")
+        _check("the percentile", self.percentile, 0, 100, "%")
+        _check("the robust z", self.zscore, 0, 100, "SD")
+        if self.method is ThresholdMethod.HYSTERESIS and self.low > self.threshold:
+            raise BadSettings(f"the lower threshold {self.low:g} is above the threshold {self.threshold:g}", "lower it or raise the other")
+
+
+@dataclass(frozen=True)
+class MorphologySettings:
+    """How the mask is cleaned, in millimetres and millilitres; 0 switches a step off. Applied in this order.
+
+    Attributes:
+        opening_mm, closing_mm, dilation_mm, erosion_mm: radius, 0–20 mm.
+        fill_holes: fill holes that no path leads out of, in three dimensions.
+        min_volume_ml: drop findings smaller than this, 0–100 ml.
+    """
+
+    opening_mm: float = 0.0
+    closing_mm: float = 0.0
+    dilation_mm: float = 0.0
+    erosion_mm: float = 0.0
+    fill_holes: bool = True
+    min_volume_ml: float = 0.01
+
+    def __post_init__(self) -> None:
+        for name in ("opening", "closing", "dilation", "erosion"):
+            _check(f"the {name} radius", getattr(self, f"{name}_mm"), 0, 20, "mm")
+        _check("the smallest finding", self.min_volume_ml, 0, 100, "ml")
+
+
+@dataclass(frozen=True)
+class SegmentationSettings:
+    """Everything of the live half."""
+
+    threshold: ThresholdSettings = field(default_factory=ThresholdSettings)
+    morphology: MorphologySettings = field(default_factory=MorphologySettings)
+
+
+@dataclass(frozen=True)
+class DetectionSettings:
+    """Everything of the slow half.
+
+    Attributes:
+        detector: what computes the score.
+        correct_bias: correct the receive field by N4.
+    """
+
+    detector: DetectorName = DetectorName.STATISTICAL
+    correct_bias: bool = True
+
+
+def to_dict(settings: Any) -> dict[str, Any]:
+    """Plain dictionary of any settings dataclass, enums as their values: ready for JSON."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {k: plain(v) for k, v in value.items()}
+        return value.value if isinstance(value, Enum) else value
+
+    return plain(asdict(settings))
+
+
+def segmentation_from_dict(values: dict[str, Any]) -> SegmentationSettings:
+    """The inverse of `to_dict` for `SegmentationSettings`.
+
+    Raises:
+        BadSettings: an unknown name, a wrong type or a value out of range.
+    """
+    try:
+        threshold = dict(values.get("threshold", {}))
+        if "method" in threshold:
+            threshold["method"] = ThresholdMethod(threshold["method"])
+        known = {f.name for f in fields(ThresholdSettings)}
+        if unknown := set(threshold) - known:
+            raise BadSettings(f"unknown threshold settings {', '.join(sorted(unknown))}", f"known are {', '.join(sorted(known))}")
+        return SegmentationSettings(ThresholdSettings(**threshold), MorphologySettings(**values.get("morphology", {})))
+    except (TypeError, ValueError, AttributeError) as error:
+        raise BadSettings(f"settings cannot be read ({error})", "use those written in result.json") from error
