@@ -95,3 +95,27 @@ class PatientAnatomy:
 
     regions: NDArray[np.uint8]
     zones: NDArray[np.uint8]
+
+
+class Tissue(IntEnum):
+    """Tissue classes of the bundled probability maps, in their order along the first axis."""
+
+    WHITE = 0
+    CORTEX = 1  # with hippocampus and amygdala
+    STRIATUM = 2  # caudate, putamen, accumbens
+    THALAMUS = 3  # with pallidum and ventral diencephalon
+    VENTRICLE = 4
+    CSF = 5  # outside the ventricles, out to the skull
+    BRAINSTEM = 6
+    CEREBELLUM_WHITE = 7
+    CEREBELLUM_CORTEX = 8
+    BONE = 9
+    SOFT = 10  # skin, fat, muscle, mucosa
+
+    @property
+    def intracranial(self) -> bool:
+        """Whether the class lies inside the skull."""
+        return self <= Tissue.CEREBELLUM_CORTEX
+
+
+INTRACRANIAL = tuple(t for t in Tissue if t.intracranial)
