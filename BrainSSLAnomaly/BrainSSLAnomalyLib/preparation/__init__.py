@@ -1,1 +1,6 @@
-"""Placeholder while this room is being built."""
+"""Scans as the scanner left them → aligned, bias-free, normalised images with their anatomy, and the way back."""
+
+from .prepare import prepare
+from .prepared import PreparedStudy
+
+__all__ = ["PreparedStudy", "prepare"]

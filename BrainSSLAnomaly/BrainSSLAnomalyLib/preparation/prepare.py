@@ -1,0 +1,216 @@
+"""From a study as the scanner left it to a `PreparedStudy`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import SimpleITK as sitk
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from ..anatomy import INTRACRANIAL, PatientAnatomy, Tissue, Zone
+from ..errors import PreparationFailed
+from ..progress import Progress, StageClock, silent
+from ..study import Modality, Study, Volume
+from .bias import log_bias_field, remove_bias
+from .brain import skull_mask, stripped_mask
+from .coarse import coarse_copy
+from .prepared import PreparedStudy
+from .registration import register_rigidly, register_to_template
+from .resampling import resample
+from .template import COARSE_AFFINE, TEMPLATE_AFFINE, Template, load_template
+from .tissue import TissueFit, fit_tissues
+
+BRAIN_LIMITS_ML = (300.0, 2600.0)
+"""No living adult brain with its CSF lies outside; usual adults have 1100 to 1800 ml."""
+
+_COREGISTER, _TEMPLATE, _BIAS, _BRAIN, _TISSUE = (
+    "Aligning the scans",
+    "Registering to the template",
+    "Correcting the bias field",
+    "Extracting the brain",
+    "Measuring the tissues",
+)
+
+
+def prepare(study: Study, *, correct_bias: bool = True, progress: Progress = silent) -> PreparedStudy:
+    """Align, extract the brain, correct the bias field, normalise, and place the template's anatomy in the patient.
+
+    Raises:
+        PreparationFailed: what was found cannot be a brain.
+    """
+    template = load_template()
+    others = len(study.modalities) - 1
+    clock = StageClock(progress, {_COREGISTER: 3.0 * others + 0.01, _TEMPLATE: 3, _BIAS: 1 + others, _BRAIN: 2, _TISSUE: 2 + others})
+    reference = study.reference
+    masks = {m: stripped_mask(study.scans[m].volume) for m in study.modalities}
+    own = masks[reference.modality]
+    with clock.stage(_COREGISTER):
+        motion = {m: _motion(study, m, masks) for m in study.modalities}
+    with clock.stage(_TEMPLATE):
+        world = register_to_template(reference.volume, reference.modality, template, skull=own is None)
+    grid = coarse_copy(reference.volume, 2.0)
+    scans = {m: _on_grid(study.scans[m].volume, motion[m], grid) for m in study.modalities}
+    priors = _priors_on(template, grid, world)
+    with clock.stage(_BIAS):
+        rough = _rough_mask(own, reference.volume, grid, priors)
+        fields = {m: _field(scan, rough) if correct_bias else None for m, scan in scans.items()}
+    with clock.stage(_BRAIN):
+        flat = {m: _flattened(scan, fields[m]) for m, scan in scans.items()}
+        mask, inside = _extract(flat, priors, own, reference.volume, grid)
+        check_brain(mask, reference.volume)
+    with clock.stage(_TISSUE):
+        box = _bounding_box(mask)
+        fit = _fit_inside(flat, priors, inside)
+        crop = _cropped(reference.volume, box)
+        images, intensities = {}, {}
+        for m in study.modalities:
+            offset, scale = fit.intensities[m].anchor
+            image = _flattened_like(study.scans[m].volume, motion[m], fields[m], crop)
+            images[m] = ((image - offset) / scale).astype(np.float32)
+            intensities[m] = fit.intensities[m].scaled(offset, scale)
+        near = _priors_on(template, crop, world)[list(INTRACRANIAL)]
+        near /= np.maximum(near.sum(0), 1e-3)
+        whole = np.zeros((len(INTRACRANIAL), *grid.array.shape), np.float32)
+        whole[:, inside] = fit.posterior
+        posterior = np.stack([resample(grid.with_array(p), crop.array.shape, crop.affine) for p in whole])
+        stretch = float(np.cbrt(np.linalg.det(world[:3, :3])))
+        ventricle, cortex = (
+            resample(Volume(d, COARSE_AFFINE), crop.array.shape, crop.affine, np.linalg.inv(world), fill=60.0) * stretch
+            for d in (template.ventricle_mm, template.cortex_mm)
+        )
+        edge = ndimage.distance_transform_edt(np.pad(mask[box], 1), sampling=crop.spacing)[1:-1, 1:-1, 1:-1].astype(np.float32)
+        anatomy = _anatomy(template, reference.volume, mask, box, world, posterior, ventricle)
+    return PreparedStudy(
+        study, mask, box, images, intensities, near, posterior, ventricle, cortex, edge, anatomy, world, motion, own is not None, clock.seconds
+    )
+
+
+def check_brain(mask: NDArray[np.bool_], grid: Volume) -> None:
+    """Refuse what cannot be a brain.
+
+    Raises:
+        PreparationFailed: volume out of `BRAIN_LIMITS_ML`.
+    """
+    ml = float(mask.sum()) * grid.voxel_ml
+    low, high = BRAIN_LIMITS_ML
+    if not low <= ml <= high:
+        raise PreparationFailed(
+            f"no brain was found in the scan (the best guess has {ml:.0f} ml)",
+            "check that it shows a whole adult head and that its orientation is right",
+        )
+
+
+def _motion(study: Study, modality: Modality, masks: Mapping[Modality, NDArray | None]) -> NDArray[np.float64]:
+    reference, scan = study.reference, study.scans[modality]
+    if scan is reference:
+        return np.eye(4)
+    a, b = reference.volume, scan.volume
+    same_grid = a.array.shape == b.array.shape and np.allclose(a.affine, b.affine, atol=1e-3)
+    if same_grid and masks[reference.modality] is not None and masks[modality] is not None:
+        return np.eye(4)  # stripped scans that share a grid have been aligned by whoever stripped them
+    return register_rigidly(b, a)
+
+
+def _on_grid(scan: Volume, motion: NDArray, grid: Volume) -> Volume:
+    copy = coarse_copy(scan, grid.spacing[0])
+    return grid.with_array(resample(copy, grid.array.shape, grid.affine, motion, fill=float(copy.array.min())))
+
+
+def _priors_on(template: Template, grid: Volume, world: NDArray) -> NDArray[np.float32]:
+    inverse = np.linalg.inv(world)
+    return np.stack([resample(Volume(t, COARSE_AFFINE), grid.array.shape, grid.affine, inverse) for t in template.tissues])
+
+
+def _rough_mask(own: NDArray | None, reference: Volume, grid: Volume, priors: NDArray) -> NDArray[np.bool_]:
+    if own is not None:
+        return resample(reference.with_array(own.astype(np.float32)), grid.array.shape, grid.affine) > 0.9
+    return priors[list(INTRACRANIAL)].sum(0) > 0.8
+
+
+def _field(scan: Volume, mask: NDArray[np.bool_]) -> Volume | None:
+    small = coarse_copy(scan, 4.0)
+    inside = resample(scan.with_array(mask.astype(np.float32)), small.array.shape, small.affine) > 0.9
+    return log_bias_field(small, small.with_array(inside))
+
+
+def _flattened(scan: Volume, field: Volume | None) -> Volume:
+    return scan.with_array(remove_bias(scan, field))
+
+
+def _flattened_like(scan: Volume, motion: NDArray, field: Volume | None, crop: Volume) -> NDArray[np.float32]:
+    """A scan on the cropped reference grid; bias fields live in reference space."""
+    image = resample(scan, crop.array.shape, crop.affine, motion, fill=float(scan.array.min()))
+    return remove_bias(crop.with_array(image), field)
+
+
+def _extract(
+    scans: Mapping[Modality, Volume], priors: NDArray, own: NDArray | None, reference: Volume, grid: Volume
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """(mask on the reference grid, mask on the coarse grid)."""
+    if own is not None:
+        coarse = resample(reference.with_array(own.astype(np.float32)), grid.array.shape, grid.affine) > 0.5
+        return own, coarse
+    intracranial = priors[list(INTRACRANIAL)].sum(0)
+    near = intracranial > 0.02
+    fit = fit_tissues({m: s.array[near] for m, s in scans.items()}, priors[:, near], skull=True)
+    inside = np.zeros(grid.array.shape, np.float32)
+    inside[near] = fit.posterior.sum(0)
+    inside = np.where(intracranial > 0.995, np.maximum(inside, 0.6), inside)
+    coarse = skull_mask(grid.with_array(inside))
+    soft = ndimage.gaussian_filter(coarse.astype(np.float32), 0.7)
+    return resample(grid.with_array(soft), reference.array.shape, reference.affine) > 0.5, coarse
+
+
+def _fit_inside(scans: Mapping[Modality, Volume], priors: NDArray, inside: NDArray[np.bool_]) -> TissueFit:
+    chosen = priors[:, inside].copy()
+    chosen[[Tissue.BONE, Tissue.SOFT]] = 0
+    chosen /= np.maximum(chosen.sum(0), 1e-3)
+    return fit_tissues({m: s.array[inside] for m, s in scans.items()}, chosen, skull=False)
+
+
+def _bounding_box(mask: NDArray[np.bool_], margin: int = 2) -> tuple[slice, slice, slice]:
+    k, j, i = ndimage.find_objects(mask.astype(np.uint8))[0]
+    return tuple(slice(max(0, s.start - margin), min(n, s.stop + margin)) for s, n in zip((k, j, i), mask.shape, strict=True))  # type: ignore[return-value]
+
+
+def _cropped(volume: Volume, box: tuple[slice, slice, slice]) -> Volume:
+    affine = volume.affine.copy()
+    affine[:3, 3] = (volume.affine @ [box[2].start, box[1].start, box[0].start, 1.0])[:3]
+    return Volume(volume.array[box], affine)
+
+
+def _anatomy(
+    template: Template,
+    reference: Volume,
+    mask: NDArray[np.bool_],
+    box: tuple[slice, slice, slice],
+    world: NDArray,
+    posterior: NDArray[np.float32],
+    ventricle_mm: NDArray[np.float32],
+) -> PatientAnatomy:
+    """Regions from the template; zones from the patient's own tissues and their distances."""
+    inverse = np.linalg.inv(world)
+    nearest = sitk.sitkNearestNeighbor
+    regions = resample(Volume(template.regions, TEMPLATE_AFFINE), reference.array.shape, reference.affine, inverse, interpolation=nearest)
+    crop = _cropped(reference, box)
+    names = posterior.argmax(0)
+    lookup = np.array([Zone.DEEP_WHITE, Zone.CORTEX, Zone.DEEP_GREY, Zone.DEEP_GREY, Zone.VENTRICLE, Zone.CSF, Zone.BRAINSTEM, Zone.CEREBELLUM, Zone.CEREBELLUM])
+    zones = lookup[names].astype(np.uint8)
+    to_ventricle = _distance(names == Tissue.VENTRICLE, crop.spacing)
+    # Under the patient's own ventricles only: sulci and cysts keep their distance.
+    to_cortex = _distance(ndimage.binary_opening(names == Tissue.CORTEX), crop.spacing)
+    white = zones == Zone.DEEP_WHITE
+    zones[white & (to_cortex <= 3)] = Zone.JUXTACORTICAL
+    zones[white & (to_ventricle <= 3) & (ventricle_mm < 15)] = Zone.PERIVENTRICULAR
+    inside = mask[box]
+    whole = np.zeros(reference.array.shape, np.uint8)
+    whole[box] = np.where(inside, zones, Zone.OUTSIDE)
+    return PatientAnatomy(np.where(mask, regions, 0).astype(np.uint8), whole)
+
+
+def _distance(mask: NDArray[np.bool_], spacing: tuple[float, float, float]) -> NDArray[np.float32]:
+    if not mask.any():
+        return np.full(mask.shape, 60.0, np.float32)
+    return ndimage.distance_transform_edt(~mask, sampling=spacing).astype(np.float32)

@@ -1,0 +1,172 @@
+"""Healthy scans drawn from label maps, and lesions put into scans: what the statistical detector is calibrated on.
+
+A first, plain generator on the CPU. Every random number comes from the generator handed in: same seed, same scan.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from BrainSSLAnomalyLib.anatomy import Tissue
+from BrainSSLAnomalyLib.study import Modality, Volume
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from ..data import freesurfer_tissues
+
+TYPICAL: dict[Modality, tuple[float, ...]] = {
+    # white, cortex, striatum, thalamus, ventricle, csf, brainstem, cerebellar white, cerebellar cortex, bone, soft
+    Modality.T1: (1.00, 0.68, 0.76, 0.88, 0.22, 0.24, 0.92, 0.95, 0.66, 0.25, 0.80),
+    Modality.T2: (0.58, 0.80, 0.68, 0.62, 1.70, 1.50, 0.62, 0.58, 0.78, 0.20, 0.70),
+    Modality.FLAIR: (0.80, 0.98, 0.94, 0.86, 0.22, 0.30, 0.84, 0.80, 0.93, 0.18, 0.75),
+    Modality.PD: (0.78, 0.96, 0.90, 0.86, 0.94, 0.92, 0.80, 0.78, 0.95, 0.20, 0.75),
+}
+"""Mean brightness of each tissue, in arbitrary units."""
+
+
+@dataclass(frozen=True)
+class DrawnScan:
+    """A scan drawn from labels.
+
+    Attributes:
+        scans: modality → volume, aligned, all on one grid.
+        tissues: (k, j, i) uint8 on the grid of the labels, tissue + 1, 0 for air.
+        grid: affine of the labels.
+    """
+
+    scans: dict[Modality, Volume]
+    tissues: NDArray[np.uint8]
+    grid: NDArray[np.float64]
+
+
+def smooth_noise(shape: tuple[int, ...], scale: float, rng: np.random.Generator) -> NDArray[np.float32]:
+    """Gaussian noise of unit variance with features of ``scale`` voxels."""
+    if scale <= 1:
+        return rng.standard_normal(shape, np.float32)
+    small = rng.standard_normal([max(3, round(n / scale) + 2) for n in shape], np.float32)
+    grown = ndimage.zoom(small, [n / m for n, m in zip(shape, small.shape, strict=True)], order=1, grid_mode=True, mode="nearest")
+    return grown / max(float(grown.std()), 1e-6)
+
+
+def draw_tissues(labels: Volume, rng: np.random.Generator) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
+    """Label map → tissues on its box in canonical order, warped smoothly; mirrored half of the time."""
+    tissues = freesurfer_tissues()[labels.array.astype(int)]
+    brain = (tissues > 0) & (tissues <= Tissue.CEREBELLUM_CORTEX + 1)
+    box = ndimage.find_objects(brain.astype(np.uint8))[0]
+    box = tuple(slice(max(0, s.start - 14), s.stop + 14) for s in box)
+    affine = labels.affine.copy()
+    affine[:3, 3] = (affine @ [box[2].start, box[1].start, box[0].start, 1])[:3]
+    tissues = tissues[box]
+    shift = np.stack([smooth_noise(tissues.shape, 40, rng) * 2.0 for _ in range(3)])
+    index = np.indices(tissues.shape, np.float32) + shift
+    return ndimage.map_coordinates(tissues, index, order=0, mode="nearest"), affine
+
+
+def draw_scan(
+    labels: Volume, modalities: tuple[Modality, ...], rng: np.random.Generator, *, stripped: bool | None = None, change=None
+) -> DrawnScan:  # noqa: ANN001
+    """A healthy scan in every modality asked for.
+
+    Args:
+        labels: whole-head FreeSurfer labels at about 1 mm.
+        modalities: aligned, contrasts varying independently.
+        rng: source of every random choice.
+        stripped: remove the skull; at random by default.
+        change: function (clean image, modality, means) → image, called before blur and noise, to put lesions in.
+    """
+    tissues, affine = draw_tissues(labels, rng)
+    shape = tissues.shape
+    stripped = bool(rng.random() < 0.5) if stripped is None else stripped
+    brain = (tissues > 0) & (tissues <= Tissue.CEREBELLUM_CORTEX + 1)
+    if stripped:
+        parenchyma = brain & (tissues != Tissue.CSF + 1)
+        brain = ndimage.binary_closing(parenchyma, iterations=3) | parenchyma
+        brain = ndimage.binary_dilation(brain, iterations=int(rng.integers(0, 3))) & (tissues > 0) & (tissues <= Tissue.CEREBELLUM_CORTEX + 1)
+    rim = _rim(tissues, rng)
+    plexus = (tissues == Tissue.VENTRICLE + 1) & (smooth_noise(shape, 5, rng) > 1.4)
+    thick = float(rng.choice([1.0, 1.0, 2.0, 3.0, 5.0]))
+    scans = {}
+    for modality in modalities:
+        means = np.array(TYPICAL[modality]) * (1 + 0.06 * rng.standard_normal(len(Tissue)))
+        image = np.concatenate([[0.02], means])[tissues].astype(np.float32)
+        if modality is Modality.FLAIR:
+            image[plexus] = means[Tissue.CORTEX] * rng.uniform(0.7, 1.15)
+            image += rim * (means[Tissue.CORTEX] - means[Tissue.WHITE]) * rng.uniform(0.3, 1.4)
+        elif modality is Modality.T2:
+            image += rim * (means[Tissue.CORTEX] - means[Tissue.WHITE]) * rng.uniform(0.2, 0.8)
+        for scale, strength in ((2, 0.025), (6, 0.03), (16, 0.03)):
+            image *= 1 + strength * rng.random() * smooth_noise(shape, scale, rng)
+        head = tissues > Tissue.CEREBELLUM_CORTEX + 1
+        image[head] *= (1 + 0.35 * smooth_noise(shape, 8, rng))[head]
+        if change is not None:
+            image = change(image, modality, means)
+        image *= np.exp(smooth_noise(shape, 90, rng) * rng.uniform(0.02, 0.12))
+        image = ndimage.gaussian_filter(np.maximum(image, 0), rng.uniform(0.3, 0.7))
+        image += rng.uniform(0.008, 0.04) * rng.standard_normal(shape, np.float32) * float(means[Tissue.WHITE])
+        image = np.abs(image) * rng.uniform(80, 1000)
+        if stripped:
+            image = image * brain
+        scans[modality] = _thickened(Volume(image.astype(np.float32), affine), thick)
+    return DrawnScan(scans, tissues, affine)
+
+
+def _rim(tissues: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.float32]:
+    """0–1: the bright lining of the ventricles that healthy people have, stronger at the horns."""
+    ventricle = tissues == Tissue.VENTRICLE + 1
+    distance = ndimage.distance_transform_edt(~ventricle)
+    width = rng.uniform(0.8, 2.2)
+    patchy = np.clip(0.6 + 0.5 * smooth_noise(tissues.shape, 18, rng), 0, 1.5)
+    return np.where((tissues == Tissue.WHITE + 1), np.exp(-((distance / width) ** 2)) * patchy, 0).astype(np.float32)
+
+
+def _thickened(volume: Volume, thick: float) -> Volume:
+    """Slices of ``thick`` mm along the superior axis, as a two-dimensional acquisition gives them."""
+    if thick <= 1:
+        return volume
+    axis = 2 - int(np.argmax(np.abs(volume.affine[2, :3])))
+    step = round(thick)
+    array = ndimage.uniform_filter1d(volume.array, step, axis=axis)
+    start = step // 2
+    index = [slice(None)] * 3
+    index[axis] = slice(start, None, step)
+    affine = volume.affine.copy()
+    column = 2 - axis
+    affine[:3, 3] += affine[:3, column] * start
+    affine[:3, column] *= step
+    return Volume(np.ascontiguousarray(array[tuple(index)]), affine)
+
+
+def draw_lesions(tissues: NDArray[np.uint8], rng: np.random.Generator, *, large: bool) -> NDArray[np.float32]:
+    """Soft lesion mask, 0–1: a handful of small white-matter lesions near the ventricles and cortex, or one large tumour."""
+    white = tissues == Tissue.WHITE + 1
+    mask = np.zeros(tissues.shape, np.float32)
+    deep = white | np.isin(tissues, [Tissue.CORTEX + 1, Tissue.STRIATUM + 1, Tissue.THALAMUS + 1])
+    near = np.exp(-ndimage.distance_transform_edt(tissues != Tissue.VENTRICLE + 1) / 8)
+    weight = white * (0.15 + near)
+    for _ in range(1 if large else int(rng.integers(3, 25))):
+        centre = np.array(np.unravel_index(rng.choice(weight.size, p=(weight / weight.sum()).ravel()), weight.shape))
+        ml = np.exp(rng.uniform(np.log(10), np.log(100))) if large else np.exp(rng.uniform(np.log(0.015), np.log(3)))
+        radius = np.cbrt(ml * 1000 * 3 / 4 / np.pi)
+        reach = int(np.ceil(2 * radius)) + 2
+        low, high = np.maximum(centre - reach, 0), np.minimum(centre + reach, tissues.shape)
+        box = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
+        grid = np.indices([b - a for a, b in zip(low, high, strict=True)], np.float32)
+        apart = np.sqrt(sum(((grid[n] + low[n] - centre[n]) * s) ** 2 for n, s in enumerate(rng.uniform(0.75, 1.3, 3))))
+        wobble = 0.25 * smooth_noise(apart.shape, max(3.0, radius / 1.5), rng)
+        blob = np.clip((1 + wobble - apart / radius) * radius / 1.2 + 0.5, 0, 1)
+        mask[box] = np.maximum(mask[box], blob)
+    allowed = deep if large else white | (deep & (rng.random() < 0.5))
+    return mask * allowed
+
+
+def hyperintense(mask: NDArray[np.float32], strength: float, rng: np.random.Generator):  # noqa: ANN201
+    """A change for `draw_scan`: bright on T2, PD and FLAIR, dark on T1, by ``strength`` times the white–grey contrast and more."""
+    texture = 1 + 0.15 * smooth_noise(mask.shape, 4, rng)
+
+    def change(image: NDArray[np.float32], modality: Modality, means: NDArray[np.float64]) -> NDArray[np.float32]:
+        white = means[Tissue.WHITE]
+        target = white * {Modality.T1: 1 - 0.45 * strength, Modality.T2: 1 + 1.0 * strength, Modality.PD: 1 + 0.35 * strength}.get(modality, 1 + 0.75 * strength)
+        return image * (1 - mask) + mask * target * texture
+
+    return change
