@@ -13,7 +13,7 @@ import nibabel as nib
 import numpy as np
 import SimpleITK as sitk
 from BrainSSLAnomalyLib.anatomy import INTRACRANIAL, Region, Tissue
-from BrainSSLAnomalyLib.preparation.resampling import from_sitk, resample, to_sitk
+from BrainSSLAnomalyLib.preparation.resampling import resample, to_sitk
 from BrainSSLAnomalyLib.preparation.template import COARSE_AFFINE, COARSE_SHAPE, TEMPLATE_AFFINE, TEMPLATE_SHAPE
 from BrainSSLAnomalyLib.study import Volume
 from numpy.typing import NDArray
@@ -109,7 +109,7 @@ def learn_tissues() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     mean[inner] = np.where(shared.sum(0) > 1e-3, shared * scale, 0)
     mean = (mean + mean[..., ::-1]) / 2
     apart = np.mean(distances, 0)
-    return mean, (apart + apart[..., ::-1]) / 2
+    return mean.astype(np.float32), ((apart + apart[..., ::-1]) / 2).astype(np.float32)
 
 
 def learn_lobes() -> NDArray[np.float32]:
@@ -130,7 +130,7 @@ def learn_lobes() -> NDArray[np.float32]:
         regions[vermis] = np.where(r, Region.RIGHT_CEREBELLUM, Region.LEFT_CEREBELLUM)[vermis]
         for region in np.unique(regions[regions > 0]):
             votes[region] += resample(Volume((regions == region).astype(np.float32), labels.affine), COARSE_SHAPE, COARSE_AFFINE, world)
-    return votes / len(paths)
+    return (votes / len(paths)).astype(np.float32)
 
 
 def right_of_midline(labels: Volume, codes: NDArray) -> NDArray[np.bool_]:

@@ -74,7 +74,7 @@ def freesurfer_tissues() -> NDArray[np.uint8]:
 
 def load(path: Path) -> Volume:
     """A NIfTI file as it is, (k, j, i) float32."""
-    image = nib.load(path)
+    image = nib.nifti1.Nifti1Image.from_filename(path)
     array = np.asarray(image.dataobj, np.float32)
     return Volume(np.ascontiguousarray(array.reshape(array.shape[:3]).T), np.asarray(image.affine, float))
 

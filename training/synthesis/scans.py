@@ -65,7 +65,7 @@ def draw_tissues(labels: Volume, rng: np.random.Generator) -> tuple[NDArray[np.u
 
 def draw_scan(
     labels: Volume, modalities: tuple[Modality, ...], rng: np.random.Generator, *, stripped: bool | None = None, change=None
-) -> DrawnScan:  # noqa: ANN001
+) -> DrawnScan:
     """A healthy scan in every modality asked for.
 
     Args:
@@ -78,11 +78,13 @@ def draw_scan(
     tissues, affine = draw_tissues(labels, rng)
     shape = tissues.shape
     stripped = bool(rng.random() < 0.5) if stripped is None else stripped
-    brain = (tissues > 0) & (tissues <= Tissue.CEREBELLUM_CORTEX + 1)
+    inside = (tissues > 0) & (tissues <= Tissue.CEREBELLUM_CORTEX + 1)
+    brain = inside
     if stripped:
         parenchyma = brain & (tissues != Tissue.CSF + 1)
         brain = ndimage.binary_closing(parenchyma, iterations=3) | parenchyma
-        brain = ndimage.binary_dilation(brain, iterations=int(rng.integers(0, 3))) & (tissues > 0) & (tissues <= Tissue.CEREBELLUM_CORTEX + 1)
+        grown = int(rng.integers(0, 3))
+        brain = (ndimage.binary_dilation(brain, iterations=grown) if grown else brain) & inside
     rim = _rim(tissues, rng)
     plexus = (tissues == Tissue.VENTRICLE + 1) & (smooth_noise(shape, 5, rng) > 1.4)
     thick = float(rng.choice([1.0, 1.0, 2.0, 3.0, 5.0]))
@@ -160,13 +162,14 @@ def draw_lesions(tissues: NDArray[np.uint8], rng: np.random.Generator, *, large:
     return mask * allowed
 
 
-def hyperintense(mask: NDArray[np.float32], strength: float, rng: np.random.Generator):  # noqa: ANN201
+def hyperintense(mask: NDArray[np.float32], strength: float, rng: np.random.Generator):
     """A change for `draw_scan`: bright on T2, PD and FLAIR, dark on T1, by ``strength`` times the white–grey contrast and more."""
     texture = 1 + 0.15 * smooth_noise(mask.shape, 4, rng)
 
     def change(image: NDArray[np.float32], modality: Modality, means: NDArray[np.float64]) -> NDArray[np.float32]:
         white = means[Tissue.WHITE]
-        target = white * {Modality.T1: 1 - 0.45 * strength, Modality.T2: 1 + 1.0 * strength, Modality.PD: 1 + 0.35 * strength}.get(modality, 1 + 0.75 * strength)
+        gain = {Modality.T1: -0.45, Modality.T2: 1.0, Modality.PD: 0.35, Modality.FLAIR: 0.75}[modality]
+        target = white * (1 + gain * strength)
         return image * (1 - mask) + mask * target * texture
 
     return change

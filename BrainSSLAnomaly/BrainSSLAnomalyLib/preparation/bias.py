@@ -44,4 +44,4 @@ def remove_bias(scan: Volume, field: Volume | None) -> NDArray[np.float32]:
     array = np.asarray(scan.array, np.float32)
     if field is None:
         return array
-    return array / np.exp(resample(field, array.shape, scan.affine))
+    return (array / np.exp(resample(field, array.shape, scan.affine))).astype(np.float32)

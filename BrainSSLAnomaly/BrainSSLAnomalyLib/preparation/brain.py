@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
@@ -22,7 +24,7 @@ def stripped_mask(scan: Volume) -> NDArray[np.bool_] | None:
         scan: as it was read, not interpolated.
     """
     array = scan.array
-    border = np.concatenate([array[n].ravel() for n in (0, -1)] + [array[:, n].ravel() for n in (0, -1)] + [array[:, :, n].ravel() for n in (0, -1)])
+    border = np.concatenate([np.take(array, n, axis).ravel() for axis in range(3) for n in (0, -1)])
     values, counts = np.unique(border, return_counts=True)
     background = values[counts.argmax()]
     brain = array != background
@@ -58,6 +60,6 @@ def close_and_fill(mask: NDArray[np.bool_], spacing: tuple[float, float, float],
     return sitk.GetArrayFromImage(image)[inner].astype(bool)
 
 
-def _morph(operation, mask: NDArray[np.bool_], radius: int) -> NDArray[np.bool_]:  # noqa: ANN001
+def _morph(operation: Callable[..., sitk.Image], mask: NDArray[np.bool_], radius: int) -> NDArray[np.bool_]:
     image = sitk.GetImageFromArray(mask.astype(np.uint8))
     return sitk.GetArrayFromImage(operation(image, [radius] * 3)).astype(bool)

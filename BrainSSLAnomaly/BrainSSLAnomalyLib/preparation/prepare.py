@@ -25,6 +25,18 @@ from .tissue import TissueFit, fit_tissues
 BRAIN_LIMITS_ML = (300.0, 2600.0)
 """No living adult brain with its CSF lies outside; usual adults have 1100 to 1800 ml."""
 
+_ZONE_OF_TISSUE = (
+    Zone.DEEP_WHITE,
+    Zone.CORTEX,
+    Zone.DEEP_GREY,
+    Zone.DEEP_GREY,
+    Zone.VENTRICLE,
+    Zone.CSF,
+    Zone.BRAINSTEM,
+    Zone.CEREBELLUM,
+    Zone.CEREBELLUM,
+)
+
 _COREGISTER, _TEMPLATE, _BIAS, _BRAIN, _TISSUE = (
     "Aligning the scans",
     "Registering to the template",
@@ -83,7 +95,21 @@ def prepare(study: Study, *, correct_bias: bool = True, progress: Progress = sil
         edge = ndimage.distance_transform_edt(np.pad(mask[box], 1), sampling=crop.spacing)[1:-1, 1:-1, 1:-1].astype(np.float32)
         anatomy = _anatomy(template, reference.volume, mask, box, world, posterior, ventricle)
     return PreparedStudy(
-        study, mask, box, images, intensities, near, posterior, ventricle, cortex, edge, anatomy, world, motion, own is not None, clock.seconds
+        study=study,
+        brain_mask=mask,
+        box=box,
+        images=images,
+        intensities=intensities,
+        priors=near,
+        posterior=posterior,
+        ventricle_mm=ventricle,
+        cortex_mm=cortex,
+        edge_mm=edge,
+        anatomy=anatomy,
+        template_to_reference=world,
+        reference_to_scan=motion,
+        stripped=own is not None,
+        seconds=clock.seconds,
     )
 
 
@@ -196,8 +222,7 @@ def _anatomy(
     regions = resample(Volume(template.regions, TEMPLATE_AFFINE), reference.array.shape, reference.affine, inverse, interpolation=nearest)
     crop = _cropped(reference, box)
     names = posterior.argmax(0)
-    lookup = np.array([Zone.DEEP_WHITE, Zone.CORTEX, Zone.DEEP_GREY, Zone.DEEP_GREY, Zone.VENTRICLE, Zone.CSF, Zone.BRAINSTEM, Zone.CEREBELLUM, Zone.CEREBELLUM])
-    zones = lookup[names].astype(np.uint8)
+    zones = np.array(_ZONE_OF_TISSUE)[names].astype(np.uint8)
     to_ventricle = _distance(names == Tissue.VENTRICLE, crop.spacing)
     # Under the patient's own ventricles only: sulci and cysts keep their distance.
     to_cortex = _distance(ndimage.binary_opening(names == Tissue.CORTEX), crop.spacing)

@@ -66,7 +66,8 @@ class PreparedStudy:
     def whole(self, cropped: NDArray) -> NDArray:
         """A box array on the whole reference grid, 0 outside."""
         array = np.zeros((*cropped.shape[:-3], *self.brain_mask.shape), cropped.dtype)
-        array[(..., *self.box)] = cropped
+        inside = (Ellipsis, *self.box)
+        array[inside] = cropped
         return array
 
     def to_template(self, modality: Modality) -> NDArray[np.float32]:

@@ -55,16 +55,17 @@ def register_to_template(scan: Volume, modality: Modality, template: Template, *
     transform = _optimise(fixed, image, start, shrink=[2], sigma=[4], share=0.35)
     affine = sitk.AffineTransform(3)
     affine.SetCenter(start.GetCenter())
-    affine.SetMatrix(transform.GetMatrix())
-    affine.SetTranslation(transform.GetTranslation())
+    similar = sitk.Similarity3DTransform(transform)
+    affine.SetMatrix(similar.GetMatrix())
+    affine.SetTranslation(similar.GetTranslation())
     if skull:  # the face and neck have led the way; now only the brain counts
         fixed = to_sitk(template_picture(template, modality, skull=True))
         near = resample(template.intracranial, picture.array.shape, picture.affine) > 0.05
         mask = sitk.Cast(to_sitk(Volume(near.astype(np.uint8), picture.affine), np.uint8), sitk.sitkUInt8)
     else:
         mask = None
-    affine = _optimise(fixed, image, affine, shrink=[2, 1], sigma=[3, 1.5], share=0.25, mask=mask)
-    return _as_ras(affine)
+    final = _optimise(fixed, image, affine, shrink=[2, 1], sigma=[3, 1.5], share=0.25, mask=mask)
+    return _as_ras(final)
 
 
 def register_rigidly(moving: Volume, fixed: Volume, *, spacing: float = 1.5) -> NDArray[np.float64]:
@@ -140,7 +141,7 @@ def _best_start(picture: Volume, moving: Volume, *, skull: bool) -> sitk.Similar
         crown = _crown(body, moving.affine) - _crown(picture.array > 0.3, picture.affine)
         shifts = [np.array([0, 0, (crown - (source - target)[2]) * f]) for f in (0.0, 0.5, 1.0, 1.3)]
     method = _method(shrink=[1], sigma=[0], share=1.0, iterations=40)
-    scored = []
+    scored: list[tuple[float, int, sitk.Similarity3DTransform]] = []
     angles = np.deg2rad([-25, 0, 25])
     for shift, (x, y, z) in product(shifts, product(angles, angles, angles)):
         pose = sitk.Similarity3DTransform()

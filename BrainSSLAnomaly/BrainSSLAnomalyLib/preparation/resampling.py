@@ -36,8 +36,8 @@ def from_sitk(image: sitk.Image) -> Volume:
 def resample(
     volume: Volume,
     shape: Sequence[int],
-    affine: NDArray[np.float64],
-    world: NDArray[np.float64] | None = None,
+    affine: NDArray[np.floating],
+    world: NDArray[np.floating] | None = None,
     *,
     interpolation: int = sitk.sitkLinear,
     fill: float = 0.0,

@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 
-import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 
@@ -57,12 +56,16 @@ class Template:
 @lru_cache(maxsize=1)
 def load_template() -> Template:
     """Read the bundled anatomy once (about 0.2 s)."""
-    maps = np.asarray(nib.load(resource("Anatomy", "tissues.nii.gz")).dataobj).T
-    distances = np.asarray(nib.load(resource("Anatomy", "distances.nii.gz")).dataobj).T
-    regions = np.asarray(nib.load(resource("Anatomy", "regions.nii.gz")).dataobj).T
+    maps, distances, regions = (_read(f"{name}.nii.gz") for name in ("tissues", "distances", "regions"))
     return Template(
-        tissues=maps.astype(np.float32) / 255,
+        tissues=(maps / np.float32(255)).astype(np.float32),
         regions=np.ascontiguousarray(regions, np.uint8),
         ventricle_mm=distances[0].astype(np.float32) / 4,
         cortex_mm=distances[1].astype(np.float32) / 4,
     )
+
+
+def _read(name: str) -> NDArray[np.uint8]:
+    from nibabel.nifti1 import Nifti1Image
+
+    return np.asarray(Nifti1Image.from_filename(resource("Anatomy", name)).dataobj).T

@@ -16,8 +16,19 @@ from numpy.typing import NDArray
 from ..anatomy import Tissue
 from ..study import Modality
 
-OUTLIER_DISTANCE = 3.0
-"""Mahalanobis distance beyond which a voxel fits a tissue no longer."""
+CORE = 2.0
+"""Spreads are measured on the voxels within this many SDs of a tissue's mean, in every modality; lesions lie beyond."""
+
+CORE_VARIANCE = 0.7737
+"""Variance of a standard normal distribution cut at ±`CORE`."""
+
+HELD = {"parenchyma": 0.5, "fluid": 1.0}
+"""How far each tissue's variance is drawn to that of its family: tissues differ in mean far more than in spread."""
+
+_FAMILIES = {
+    "parenchyma": tuple(t for t in Tissue if t.intracranial and t not in (Tissue.VENTRICLE, Tissue.CSF)),
+    "fluid": (Tissue.VENTRICLE, Tissue.CSF),
+}
 
 
 @dataclass(frozen=True)
@@ -101,34 +112,50 @@ def fit_tissues(
     mean, var = _start(x, prior, components)
     floor = (0.02 * (np.percentile(x, 98, axis=1) - np.percentile(x, 2, axis=1))) ** 2
     var = np.maximum(var, floor)
-    weight = prior
     for _ in range(iterations):
-        log, distance = _log_density(x, mean, var)
-        joint = np.log(prior) + log
-        joint -= joint.max(0)
-        post = np.exp(joint)
-        post /= post.sum(0)
-        weight = post * (distance < (OUTLIER_DISTANCE**2) * len(modalities))
-        total = weight.sum(1) + 1e-9
-        mean = weight @ x.T / total[:, None]
-        spread = np.stack([(weight * (x[c] - mean[:, c : c + 1]) ** 2).sum(1) for c in range(len(modalities))], 1)
-        pooled = spread[: len(_BRAIN)].sum(0) / total[: len(_BRAIN)].sum()
-        held = 200.0  # voxels' worth of pooled variance, so that small nuclei stay sane
-        var = np.maximum((spread + held * pooled) / (total[:, None] + held), floor)
-    log, _ = _log_density(x, mean, var)
-    joint = np.log(prior) + np.maximum(log, log.max(0) - 60)
-    joint -= joint.max(0)
-    post = np.exp(joint)
-    post /= post.sum(0)
+        post = _posterior(prior, _log_density(x, mean, var))
+        new_mean, new_var, total = np.empty_like(mean), np.empty_like(var), np.empty_like(var)
+        for c in range(len(modalities)):
+            apart = (x[c] - mean[:, c : c + 1]) ** 2
+            weight = post * (apart < CORE**2 * var[:, c : c + 1])
+            total[:, c] = weight.sum(1) + 1e-9
+            new_mean[:, c] = weight @ x[c] / total[:, c]
+            new_var[:, c] = (weight * apart).sum(1) / total[:, c] / CORE_VARIANCE
+        mean, var = new_mean, np.maximum(_held_together(new_mean, new_var, total), floor)
+    log = _log_density(x, mean, var)
+    post = _posterior(prior, np.maximum(log, log.max(0) - 60))
     n = len(_BRAIN)
     fitted = {m: TissueIntensities(mean[:n, c].copy(), np.sqrt(var[:n, c])) for c, m in enumerate(modalities)}
     return TissueFit(fitted, post[:n].astype(np.float32))
 
 
-def _log_density(x: NDArray, mean: NDArray, var: NDArray) -> tuple[NDArray, NDArray]:
-    """(k, n) log density without its constant, and squared Mahalanobis distance, channels independent."""
+def _log_density(x: NDArray, mean: NDArray, var: NDArray) -> NDArray:
+    """(k, n) log density without its constant, channels independent."""
     distance = sum((x[c][None] - mean[:, c : c + 1]) ** 2 / var[:, c : c + 1] for c in range(len(x)))
-    return -0.5 * (distance + np.log(var).sum(1)[:, None]), distance
+    return -0.5 * (distance + np.log(var).sum(1)[:, None])
+
+
+def _posterior(prior: NDArray, log: NDArray) -> NDArray:
+    joint = np.log(prior) + log
+    joint -= joint.max(0)
+    post = np.exp(joint)
+    post /= post.sum(0)
+    return post
+
+
+def _held_together(mean: NDArray, var: NDArray, total: NDArray) -> NDArray:
+    """Variances drawn to their family's median; fluids also share one mean, since both are water (changes ``mean``)."""
+    held = var.copy()
+    for name, members in _FAMILIES.items():
+        rows = list(members)
+        middle = np.median(var[rows], axis=0)
+        held[rows] = (1 - HELD[name]) * var[rows] + HELD[name] * middle
+        if name == "fluid":
+            mean[rows] = (mean[rows] * total[rows]).sum(0) / total[rows].sum(0)
+            # Half-filled voxels at the edges would make the fluid's peak swallow everything: it ends half way to tissue.
+            apart = np.abs(mean[rows] - mean[[Tissue.WHITE, Tissue.CORTEX]].mean(0))
+            held[rows] = np.minimum(held[rows], (apart / 2) ** 2)
+    return held
 
 
 def _start(x: NDArray, prior: NDArray, components: tuple[Component, ...]) -> tuple[NDArray, NDArray]:
