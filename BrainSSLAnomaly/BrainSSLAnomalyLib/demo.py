@@ -82,7 +82,7 @@ def _sharpened(tissues: NDArray[np.float32], rng: np.random.Generator) -> NDArra
     return sharp
 
 
-def _lesions(place: NDArray[np.float32], tissues: NDArray[np.uint8]) -> NDArray[np.float32]:
+def _lesions(place: NDArray[np.floating], tissues: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Soft mask 0–1 of `_LESIONS`, never in CSF."""
     mask = np.zeros(tissues.shape, np.float32)
     for centre, radius, _ in _LESIONS:
