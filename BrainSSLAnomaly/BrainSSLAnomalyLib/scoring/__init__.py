@@ -1,1 +1,1 @@
-"""Placeholder while this room is being built."""
+"""From prepared images to anomaly maps."""

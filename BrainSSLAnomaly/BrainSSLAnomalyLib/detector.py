@@ -1,0 +1,110 @@
+"""The pipeline: a study in, a detection out. One page."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .anatomy import Tissue
+from .detection import Detection
+from .preparation import PreparedStudy, prepare
+from .progress import Progress, silent
+from .scoring.healthy_table import healthy_table
+from .scoring.normative import healthy_z, median_mm
+from .scoring.statistical import EDGE_MM, combine, score_from_deviation
+from .settings import DetectionSettings
+from .study import Modality, Study
+
+USUAL_BRAIN_ML = (700.0, 2200.0)
+"""Outside these volumes the report warns: the brain mask may be wrong."""
+
+_DEFAULTS = DetectionSettings()
+_PREPARATION_SHARE = 0.7
+
+
+def detect(study: Study, settings: DetectionSettings = _DEFAULTS, progress: Progress = silent) -> Detection:
+    """Find what is unusual in a study.
+
+    Args:
+        study: the scans of one patient, any subset of modalities.
+        settings: which detector, and how to prepare.
+        progress: told the stage and the fraction done; may raise `Cancelled`.
+
+    Returns:
+        Anomaly score and everything that explains it, on the grid of the reference scan.
+
+    Raises:
+        PreparationFailed: no brain was found.
+    """
+    prepared = prepare(study, correct_bias=settings.correct_bias, progress=lambda s, f: progress(s, f * _PREPARATION_SHARE))
+    progress("Scoring", _PREPARATION_SHARE)
+    start = time.perf_counter()
+    zscores = zscore_maps(prepared)
+    deviation = deviation_map(prepared, zscores)
+    table = healthy_table(study.modalities)
+    brain_ml = float(prepared.brain_mask.sum()) * prepared.reference.voxel_ml
+    score = score_from_deviation(deviation, table.levels, table.healthy_ml) * scored_voxels(prepared)
+    seconds = {**prepared.seconds, "Scoring": time.perf_counter() - start}
+    progress("Scoring", 1.0)
+    return Detection(
+        reference=prepared.reference,
+        modality=study.reference.modality,
+        anomaly_score=prepared.whole(score.astype(np.float32)),
+        brain_mask=prepared.brain_mask,
+        zscores={m: prepared.whole(z) for m, z in zscores.items()},
+        anatomy=prepared.anatomy,
+        detector=settings.detector.value,
+        inputs=tuple(study.scans[m] for m in study.modalities),
+        seconds=seconds,
+        warnings=_warnings(brain_ml),
+        scan_p_value=table.p_value(peak_deviation(prepared, deviation)),
+        facts={
+            "brain_volume_ml": round(brain_ml, 1),
+            "skull_stripped_input": prepared.stripped,
+            "healthy_scans_in_table": table.scans,
+            "template_to_reference": np.round(prepared.template_to_reference, 5).tolist(),
+        },
+    )
+
+
+def zscore_maps(prepared: PreparedStudy) -> dict[Modality, NDArray[np.float32]]:
+    """Modality → robust z against healthy, box of the brain."""
+    inside = prepared.brain
+    maps = {}
+    for modality, image in prepared.images.items():
+        tissues = prepared.intensities[modality]
+        z = healthy_z(image, prepared.priors, tissues.mean, tissues.sd, inside)
+        maps[modality] = median_mm(z, prepared.reference.spacing) * inside
+    return maps
+
+
+def scored_voxels(prepared: PreparedStudy) -> NDArray[np.bool_]:
+    """Where a score is given: in the brain, off its edge."""
+    return prepared.brain & (prepared.edge_mm > EDGE_MM)
+
+
+def parenchyma(prepared: PreparedStudy) -> NDArray[np.bool_]:
+    """White matter and cortex away from the edge: what sets the scale of a scan."""
+    solid = prepared.posterior[[Tissue.WHITE, Tissue.CORTEX]].sum(0) > 0.8
+    return scored_voxels(prepared) & solid
+
+
+def deviation_map(prepared: PreparedStudy, zscores: dict[Modality, NDArray[np.float32]]) -> NDArray[np.float32]:
+    """One standardised deviation from all modalities, box of the brain."""
+    return combine(zscores, parenchyma(prepared))
+
+
+def peak_deviation(prepared: PreparedStudy, deviation: NDArray[np.float32]) -> float:
+    """The deviation that 0.1 ml of the scan exceeds."""
+    values = deviation[scored_voxels(prepared)]
+    rank = max(1, round(0.1 / prepared.reference.voxel_ml))
+    return float(-np.partition(-values, rank - 1)[rank - 1])
+
+
+def _warnings(brain_ml: float) -> tuple[str, ...]:
+    low, high = USUAL_BRAIN_ML
+    if low <= brain_ml <= high:
+        return ()
+    return (f"The brain mask holds {brain_ml:.0f} ml, outside the usual {low:.0f} to {high:.0f} ml: check it before using the results.",)
