@@ -55,7 +55,9 @@ def _standardised(z: NDArray[np.float32], parenchyma: NDArray[np.bool_]) -> NDAr
     return (z - np.float32(middle)) / np.float32(max(upper - middle, 0.1) / 0.6745)
 
 
-def score_from_deviation(deviation: NDArray[np.float32], levels: NDArray[np.float64], healthy_ml: NDArray[np.float64]) -> NDArray[np.float32]:
+def score_from_deviation(
+    deviation: NDArray[np.float32], levels: NDArray[np.float64], healthy_ml: NDArray[np.float64]
+) -> NDArray[np.float32]:
     """Anomaly score 0–1 from the healthy exceedance table.
 
     The score is ``1 / (1 + V)``, where V is the volume in millilitres of a healthy brain that is at least as unusual:

@@ -1,1 +1,5 @@
-"""Placeholder while this room is being built."""
+"""The live half: anomaly maps and settings in, mask and findings out."""
+
+from .live import Segmenter, segment
+
+__all__ = ["Segmenter", "segment"]

@@ -1,0 +1,99 @@
+"""Cleaning a mask, in millimetres and millilitres whatever the voxels."""
+
+from __future__ import annotations
+
+import cc3d
+import numpy as np
+import SimpleITK as sitk
+from numpy.typing import NDArray
+
+from ..settings import MorphologySettings
+
+Mask = NDArray[np.bool_]
+Spacing = tuple[float, float, float]
+
+
+def radius_in_voxels(radius_mm: float, spacing: Spacing) -> list[int]:
+    """Radius along (i, j, k), as SimpleITK wants it. An axis whose voxels are thicker than the radius is left alone."""
+    return [int(radius_mm / s + 1e-6) for s in reversed(spacing)]
+
+
+def dilated(mask: Mask, radius_mm: float, spacing: Spacing) -> Mask:
+    """Grown by an ellipsoid of ``radius_mm``."""
+    return _filtered(sitk.BinaryDilate, mask, radius_mm, spacing)
+
+
+def eroded(mask: Mask, radius_mm: float, spacing: Spacing) -> Mask:
+    """Shrunk by an ellipsoid of ``radius_mm``; the edge of the array counts as outside."""
+    return _filtered(sitk.BinaryErode, mask, radius_mm, spacing)
+
+
+def opened(mask: Mask, radius_mm: float, spacing: Spacing) -> Mask:
+    """Eroded, then dilated: what is thinner than twice the radius goes."""
+    return dilated(eroded(mask, radius_mm, spacing), radius_mm, spacing) & mask
+
+
+def closed(mask: Mask, radius_mm: float, spacing: Spacing) -> Mask:
+    """Dilated, then eroded: gaps thinner than twice the radius fill."""
+    return eroded(dilated(mask, radius_mm, spacing), radius_mm, spacing) | mask
+
+
+def filled(mask: Mask) -> Mask:
+    """Without holes that no path leads out of, in three dimensions."""
+    image = sitk.BinaryFillhole(sitk.GetImageFromArray(mask.astype(np.uint8)))
+    return sitk.GetArrayViewFromImage(image).astype(bool)
+
+
+def without_small(mask: Mask, min_volume_ml: float, voxel_ml: float) -> Mask:
+    """Without 26-connected pieces smaller than ``min_volume_ml``."""
+    labels = cc3d.connected_components(mask, connectivity=26)
+    sizes = np.bincount(labels.ravel())
+    keep = sizes * voxel_ml >= min_volume_ml - 1e-9
+    keep[0] = False
+    return keep[labels]
+
+
+def apply(mask: Mask, brain: Mask, spacing: Spacing, voxel_ml: float, settings: MorphologySettings) -> Mask:
+    """Every step that is switched on, in the order of `MorphologySettings`; the result stays inside the brain.
+
+    Only the box around the mask is worked on, with a margin as wide as the largest radius.
+    """
+    if not mask.any():
+        return mask
+    reach = 2 * max(settings.opening_mm, settings.closing_mm, settings.dilation_mm, settings.erosion_mm)
+    box = box_around(mask, [int(np.ceil(reach / s)) + 1 for s in spacing])
+    work, near = mask[box], brain[box]
+    for step, radius in (
+        (opened, settings.opening_mm),
+        (closed, settings.closing_mm),
+        (dilated, settings.dilation_mm),
+        (eroded, settings.erosion_mm),
+    ):
+        if radius > 0 and any(radius_in_voxels(radius, spacing)):
+            work = step(work, radius, spacing) & near
+    if settings.fill_holes:
+        work = filled(work) & near
+    if settings.min_volume_ml > 0:
+        work = without_small(work, settings.min_volume_ml, voxel_ml)
+    result = np.zeros_like(mask)
+    result[box] = work
+    return result
+
+
+def box_around(mask: Mask, margin: list[int]) -> tuple[slice, slice, slice]:
+    """Smallest box that holds the mask, grown by ``margin`` voxels along (k, j, i)."""
+    slices = []
+    for axis in range(3):
+        line = np.flatnonzero(mask.any(axis=tuple(a for a in range(3) if a != axis)))
+        slices.append(slice(max(0, int(line[0]) - margin[axis]), min(mask.shape[axis], int(line[-1]) + 1 + margin[axis])))
+    return slices[0], slices[1], slices[2]
+
+
+def _filtered(operation, mask: Mask, radius_mm: float, spacing: Spacing) -> Mask:
+    radius = radius_in_voxels(radius_mm, spacing)
+    if not any(radius):
+        return mask
+    padded = np.pad(mask.astype(np.uint8), [(n + 1, n + 1) for n in reversed(radius)])
+    image = operation(sitk.GetImageFromArray(padded), radius)
+    inner = tuple(slice(n + 1, -n - 1) for n in reversed(radius))
+    return sitk.GetArrayViewFromImage(image)[inner].astype(bool)
