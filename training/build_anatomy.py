@@ -13,8 +13,8 @@ import nibabel as nib
 import numpy as np
 import SimpleITK as sitk
 from BrainSSLAnomalyLib.anatomy import INTRACRANIAL, Region, Tissue
-from BrainSSLAnomalyLib.preparation.resampling import resample, to_sitk
 from BrainSSLAnomalyLib.preparation.template import COARSE_AFFINE, COARSE_SHAPE, TEMPLATE_AFFINE, TEMPLATE_SHAPE
+from BrainSSLAnomalyLib.resampling import resample, to_sitk
 from BrainSSLAnomalyLib.study import Volume
 from numpy.typing import NDArray
 from rich.progress import track

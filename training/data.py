@@ -77,5 +77,3 @@ def load(path: Path) -> Volume:
     image = nib.nifti1.Nifti1Image.from_filename(path)
     array = np.asarray(image.dataobj, np.float32)
     return Volume(np.ascontiguousarray(array.reshape(array.shape[:3]).T), np.asarray(image.affine, float))
-
-

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from .anatomy import Tissue
-from .preparation.resampling import resample
 from .preparation.template import COARSE_AFFINE, TEMPLATE_AFFINE, TEMPLATE_SHAPE, load_template
+from .resampling import resample
 from .study import Modality, Scan, Study, Volume
 
 _BRIGHTNESS: dict[Modality, tuple[float, ...]] = {

@@ -6,8 +6,8 @@ import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
+from ..resampling import from_sitk, resample, to_sitk
 from ..study import Volume
-from .resampling import from_sitk, resample, to_sitk
 
 
 def log_bias_field(scan: Volume, mask: Volume) -> Volume | None:

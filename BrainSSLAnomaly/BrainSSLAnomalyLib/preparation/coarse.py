@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from ..resampling import resample
 from ..study import Volume
-from .resampling import resample
 
 
 def coarse_copy(volume: Volume, spacing: float, fill: float | None = None) -> Volume:

@@ -12,13 +12,13 @@ from scipy import ndimage
 from ..anatomy import INTRACRANIAL, PatientAnatomy, Tissue, Zone
 from ..errors import PreparationFailed
 from ..progress import Progress, StageClock, silent
+from ..resampling import resample
 from ..study import Modality, Study, Volume
 from .bias import log_bias_field, remove_bias
 from .brain import skull_mask, stripped_mask
 from .coarse import coarse_copy
 from .prepared import PreparedStudy
 from .registration import register_rigidly, register_to_template
-from .resampling import resample
 from .template import COARSE_AFFINE, TEMPLATE_AFFINE, Template, load_template
 from .tissue import TissueFit, fit_tissues
 

@@ -10,8 +10,8 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from ..anatomy import PatientAnatomy
+from ..resampling import resample
 from ..study import Modality, Study, Volume
-from .resampling import resample
 from .template import TEMPLATE_AFFINE, TEMPLATE_SHAPE
 from .tissue import TissueIntensities
 

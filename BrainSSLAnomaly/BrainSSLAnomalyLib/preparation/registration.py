@@ -13,9 +13,9 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from ..anatomy import Tissue
+from ..resampling import LPS, resample, to_sitk
 from ..study import Modality, Volume
 from .coarse import coarse_copy, foreground
-from .resampling import LPS, resample, to_sitk
 from .template import COARSE_AFFINE, Template
 
 _TYPICAL: dict[str, tuple[float, ...]] = {

@@ -81,7 +81,9 @@ def _finding(
         peak_ras=_point(ras[:, int(scores.argmax())]),
         peak_score=float(scores.max()),
         mean_score=float(scores.mean()),
-        place=place(np.bincount(anatomy.regions.ravel()[piece], minlength=256), np.bincount(anatomy.zones.ravel()[piece], minlength=256), ml),
+        place=place(
+            np.bincount(anatomy.regions.ravel()[piece], minlength=256), np.bincount(anatomy.zones.ravel()[piece], minlength=256), ml
+        ),
         deviations=tuple(deviations),
         certainty=certainty(float(scores.max()), float(ml)),
     )

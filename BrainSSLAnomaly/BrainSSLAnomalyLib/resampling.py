@@ -8,7 +8,7 @@ import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
-from ..study import Volume
+from .study import Volume
 
 LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 """RAS ⇄ LPS."""
