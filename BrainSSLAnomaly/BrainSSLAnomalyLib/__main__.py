@@ -1,0 +1,5 @@
+"""``python -m BrainSSLAnomalyLib``: the command line."""
+
+from .cli import main
+
+main()

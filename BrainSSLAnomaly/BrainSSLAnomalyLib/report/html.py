@@ -1,0 +1,54 @@
+"""One self-contained page that shows what was found, where, and how it was made."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from .. import __version__
+from ..detection import Detection, Segmentation
+from ..imageio import write_text
+from ..settings import SegmentationSettings, ThresholdMethod
+from .figures import canonical, montage, three_planes
+from .tables import findings_csv
+
+PICTURED = 10
+"""Findings with pictures; the rest stand in the table."""
+
+
+def write_report(folder: Path, detection: Detection, segmentation: Segmentation, settings: SegmentationSettings) -> Path:
+    """``report.html`` and ``findings.csv``.
+
+    Returns:
+        The path of the page.
+    """
+    from jinja2 import Environment, PackageLoader, select_autoescape
+
+    view = canonical(detection, segmentation)
+    environment = Environment(loader=PackageLoader("BrainSSLAnomalyLib"), autoescape=select_autoescape(["html", "j2"]))
+    page = environment.get_template("report.html.j2").render(
+        version=__version__,
+        detection=detection,
+        segmentation=segmentation,
+        montage=montage(view),
+        pictures=[(f, three_planes(view, f)) for f in segmentation.findings[:PICTURED]],
+        total_ml=sum(f.volume_ml for f in segmentation.findings),
+        regions=sorted(segmentation.region_scores.items(), key=lambda item: -item[1])[:10],
+        settings=_in_words(settings),
+    )
+    write_text(folder / "findings.csv", findings_csv(segmentation.findings, list(detection.zscores)))
+    write_text(folder / "report.html", page)
+    return folder / "report.html"
+
+
+def _in_words(settings: SegmentationSettings) -> str:
+    t, m = settings.threshold, settings.morphology
+    cut = {
+        ThresholdMethod.FIXED: f"score of at least {t.threshold:g}",
+        ThresholdMethod.HYSTERESIS: f"hysteresis, score of at least {t.threshold:g} within regions of at least {t.low:g}",
+        ThresholdMethod.PERCENTILE: f"above the {t.percentile:g}th percentile of the brain",
+        ThresholdMethod.ROBUST_Z: f"{t.zscore:g} robust SD above the brain's median",
+        ThresholdMethod.OTSU: "Otsu's method",
+    }[t.method]
+    steps = [f"{n} {v:g} mm" for n in ("opening", "closing", "dilation", "erosion") if (v := getattr(m, f"{n}_mm"))]
+    steps += ["holes filled"] if m.fill_holes else []
+    return "; ".join([cut, *steps, f"findings of at least {m.min_volume_ml:g} ml"])

@@ -1,0 +1,33 @@
+"""Findings as a table that other programs read."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+
+from ..detection import Finding
+from ..study import Modality
+
+
+def findings_csv(findings: Sequence[Finding], modalities: Sequence[Modality]) -> str:
+    """One row a finding; places in RAS mm, volumes in ml, z-scores in SD.
+
+    Args:
+        findings: most anomalous first.
+        modalities: those with a z-score; each has its column even without findings.
+    """
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    points = [f"{name}_{axis}_mm" for name in ("centroid", "extent", "peak") for axis in ("r", "a", "s")]
+    writer.writerow(
+        ["number", "volume_ml", *points, "peak_score", "mean_score", "place", "certainty", *(f"zscore_{m.key}" for m in modalities)]
+    )
+    for f in findings:
+        z = {d.modality: d.zscore for d in f.deviations}
+        places = [f"{v:.1f}" for v in (*f.centroid_ras, *f.extent_ras, *f.peak_ras)]
+        scores = [f"{z[m]:.2f}" if m in z else "" for m in modalities]
+        writer.writerow(
+            [f.number, f"{f.volume_ml:.4f}", *places, f"{f.peak_score:.4f}", f"{f.mean_score:.4f}", f.place, f.certainty, *scores]
+        )
+    return stream.getvalue()
