@@ -75,7 +75,7 @@ def zscore_maps(prepared: PreparedStudy) -> dict[Modality, NDArray[np.float32]]:
     maps = {}
     for modality, image in prepared.images.items():
         tissues = prepared.intensities[modality]
-        z = healthy_z(image, prepared.priors, tissues.mean, tissues.sd, inside)
+        z = healthy_z(image, prepared.priors, tissues.mean, tissues.sd, inside, tissues.endless)
         maps[modality] = median_mm(z, prepared.reference.spacing) * inside
     return maps
 

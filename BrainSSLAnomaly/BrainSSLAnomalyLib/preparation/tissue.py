@@ -66,6 +66,14 @@ class TissueIntensities:
         return TissueIntensities((self.mean - offset) / scale, self.sd / scale)
 
     @property
+    def endless(self) -> NDArray[np.int8]:
+        """(9,) on which side of its mean a tissue has no limit: fluids, away from parenchyma; 0 for the others."""
+        sides = np.zeros(len(self.mean), np.int8)
+        fluid = list(_FAMILIES["fluid"])
+        sides[fluid] = np.sign(self.mean[fluid] - self.mean[[Tissue.WHITE, Tissue.CORTEX]].mean())
+        return sides
+
+    @property
     def anchor(self) -> tuple[float, float]:
         """(offset, scale) that bring parenchyma to mean 0 and spread 1: the robust normalisation."""
         tissue = [Tissue.WHITE, Tissue.CORTEX]
@@ -169,4 +177,8 @@ def _start(x: NDArray, prior: NDArray, components: tuple[Component, ...]) -> tup
             cumulated = np.cumsum(mass) / mass.sum()
             mean[n, c], low, high = np.interp([component.quantile, 0.25, 0.75], cumulated, values)
             var[n, c] = ((high - low) / 1.349 + 1e-9) ** 2
+            if component.tissue in _FAMILIES["fluid"]:  # half of where fluid may be is tissue: start at the far end
+                far = 0.15 if mean[n, c] < mean[Tissue.WHITE, c] else 0.85
+                mean[n, c] = np.interp(far, cumulated, values)
+                var[n, c] /= 4
     return mean, var

@@ -64,8 +64,8 @@ def canonical(detection: Detection, segmentation: Segmentation) -> Canonical:
     affine[:3, 3] = (affine @ [box[2].start, box[1].start, box[0].start, 1.0])[:3]
     image = turned(grid.array)[crop].astype(np.float32)
     inside = grid.array[detection.brain_mask]
-    low, high = (float(v) for v in np.percentile(inside, (1, 99.7)))
-    background = float(min(low, np.percentile(image, 1)))
+    low, high = np.percentile(inside, [1.0, 99.7]).tolist()
+    background = min(low, float(np.percentile(image, 1)))
     return Canonical(image, turned(detection.anomaly_score)[crop], turned(segmentation.mask)[crop], spacing, affine, (background, high))
 
 

@@ -26,6 +26,7 @@ def healthy_z(
     mean: NDArray[np.float64],
     sd: NDArray[np.float64],
     inside: NDArray[np.bool_],
+    endless: NDArray[np.int8] | None = None,
 ) -> NDArray[np.float32]:
     """Signed z of every voxel.
 
@@ -34,16 +35,21 @@ def healthy_z(
         weights: (t, k, j, i) probability of each healthy component there; need not sum to exactly 1.
         mean, sd: (t,) of each component, in the units of ``image``.
         inside: (k, j, i) where to compute; 0 elsewhere.
+        endless: (t,) −1 or +1 for a component that nothing can exceed on its dark or bright side (nothing is more fluid
+            than fluid), 0 for the others.
 
     Returns:
         (k, j, i) float32, within ±`LARGEST_Z`; positive is brighter than healthy.
     """
     x = image[inside]
     upper, lower, total = (np.zeros(x.shape, np.float64) for _ in range(3))
-    for weight, m, s in zip(weights, mean, sd, strict=True):
+    sides = np.zeros(len(mean), np.int8) if endless is None else endless
+    for weight, m, s, side in zip(weights, mean, sd, sides, strict=True):
         w = weight[inside]
         some = np.flatnonzero(w > 1e-4)
         u = (x[some] - m) / s
+        if side:
+            u = np.minimum(u, 0) if side > 0 else np.maximum(u, 0)
         upper[some] += w[some] * ndtr(-u)
         lower[some] += w[some] * ndtr(u)
         total[some] += w[some]
