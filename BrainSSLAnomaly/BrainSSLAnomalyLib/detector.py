@@ -13,7 +13,8 @@ from .preparation import PreparedStudy, prepare
 from .progress import Progress, silent
 from .scoring.healthy_table import healthy_table
 from .scoring.normative import healthy_z, median_mm
-from .scoring.statistical import EDGE_MM, combine, score_from_deviation
+from .scoring.places import healthy_places
+from .scoring.statistical import EDGE_MM, SOLID_EDGE_MM, SOLID_FLUID, combine, score_from_deviation
 from .settings import DetectionSettings
 from .study import Modality, Study
 
@@ -69,31 +70,46 @@ def detect(study: Study, settings: DetectionSettings = _DEFAULTS, progress: Prog
     )
 
 
-def zscore_maps(prepared: PreparedStudy) -> dict[Modality, NDArray[np.float32]]:
-    """Modality → robust z against healthy, box of the brain."""
+def zscore_maps(prepared: PreparedStudy, *, by_place: bool = True) -> dict[Modality, NDArray[np.float32]]:
+    """Modality → robust z against healthy, box of the brain; the reference first.
+
+    Args:
+        prepared: the study.
+        by_place: measure against what is usual at each place, where that has been learned.
+    """
     inside = prepared.brain
     maps = {}
     for modality, image in prepared.images.items():
         tissues = prepared.intensities[modality]
         z = healthy_z(image, prepared.priors, tissues.mean, tissues.sd, inside, tissues.endless)
-        maps[modality] = median_mm(z, prepared.reference.spacing) * inside
+        z = median_mm(z, prepared.reference.spacing)
+        usual = healthy_places(modality) if by_place else None
+        if usual is not None:
+            z = usual.standardise(z, prepared.box_affine, prepared.template_to_reference)
+        maps[modality] = z * inside
     return maps
 
 
 def scored_voxels(prepared: PreparedStudy) -> NDArray[np.bool_]:
-    """Where a score is given: in the brain, off its edge."""
-    return prepared.brain & (prepared.edge_mm > EDGE_MM)
+    """Where a score is given: in the brain, off its edge, and not on the exact background of a stripped scan."""
+    scored = prepared.brain & (prepared.edge_mm > EDGE_MM)
+    return scored & ~prepared.background if prepared.stripped else scored
 
 
 def parenchyma(prepared: PreparedStudy) -> NDArray[np.bool_]:
     """White matter and cortex away from the edge: what sets the scale of a scan."""
-    solid = prepared.posterior[[Tissue.WHITE, Tissue.CORTEX]].sum(0) > 0.8
-    return scored_voxels(prepared) & solid
+    return scored_voxels(prepared) & (prepared.posterior[[Tissue.WHITE, Tissue.CORTEX]].sum(0) > 0.8)
+
+
+def solid_brain(prepared: PreparedStudy) -> NDArray[np.bool_]:
+    """Where a deviation of either sign counts."""
+    fluid = prepared.priors[[Tissue.VENTRICLE, Tissue.CSF]].sum(0)
+    return (prepared.edge_mm > SOLID_EDGE_MM) & (fluid < SOLID_FLUID)
 
 
 def deviation_map(prepared: PreparedStudy, zscores: dict[Modality, NDArray[np.float32]]) -> NDArray[np.float32]:
     """One standardised deviation from all modalities, box of the brain."""
-    return combine(zscores, parenchyma(prepared))
+    return combine(zscores, parenchyma(prepared), solid_brain(prepared))
 
 
 def peak_deviation(prepared: PreparedStudy, deviation: NDArray[np.float32]) -> float:

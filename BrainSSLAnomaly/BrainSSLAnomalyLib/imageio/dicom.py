@@ -24,6 +24,7 @@ _TAGS = (
     "RepetitionTime",
     "InversionTime",
 )
+_GEOMETRY = ["ImagePositionPatient", "ImageOrientationPatient", "Rows", "Columns", "BitsAllocated"]
 SLICE_TOLERANCE = 0.1
 """Largest deviation of one slice distance from the usual one, as a share of it."""
 
@@ -97,12 +98,16 @@ def _choose(found: dict[str, tuple[str, ...]], name: str, series: str | None) ->
 
 
 def _check_slices(files: tuple[str, ...], name: str) -> None:
-    """Refuse repeated, missing and tilted slices, which the reader would place wrongly without a word."""
+    """Refuse cut-off, repeated, missing and tilted slices, which the reader would place wrongly without a word."""
     import pydicom
 
     positions, normal = [], None
     for file in files:
-        header = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=["ImagePositionPatient", "ImageOrientationPatient"])
+        header = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=_GEOMETRY)
+        if not header.file_meta.TransferSyntaxUID.is_compressed:
+            promised = int(header.get("Rows", 0)) * int(header.get("Columns", 0)) * int(header.get("BitsAllocated", 8)) // 8
+            if Path(file).stat().st_size < promised:
+                raise UnreadableScan(f"{name} has an image that was cut off ({Path(file).name})", "copy or export the series again")
         if "ImagePositionPatient" not in header or "ImageOrientationPatient" not in header:
             return  # multi-frame or secondary capture: the grid is checked instead
         orientation = np.array(header.ImageOrientationPatient, float)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import os
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -58,6 +59,7 @@ def read_scan(path: Path | str, modality: Modality | None = None, series: str | 
         OverflowError,
         MemoryError,
         ArithmeticError,
+        zlib.error,
     ) as error:
         raise UnreadableScan(f"{path.name} cannot be read ({_short(error)})", _EXPORT_AGAIN) from error
     check_intensities(volume, source)
@@ -110,7 +112,8 @@ def _read_nifti(path: Path) -> Volume:
         check_grid(shape, affine, path.name)
     _check_size(path, int(np.prod([int(n) for n in shape], dtype=object)) * dtype.itemsize)
     array = drop_trailing_axes(np.asarray(image.dataobj), path.name)  # type: ignore[attr-defined]
-    return Volume(np.ascontiguousarray(array.T, np.float32), affine)
+    with np.errstate(over="ignore"):  # what does not fit is infinite, and refused as such
+        return Volume(np.ascontiguousarray(array.T, np.float32), affine)
 
 
 def _check_size(path: Path, promised: int) -> None:
@@ -122,10 +125,13 @@ def _check_size(path: Path, promised: int) -> None:
     if promised > most:
         raise UnreadableScan(f"{path.name} is shorter than its header says", "copy or export it again; it was probably cut off")
     if path.name.lower().endswith(".gz"):
-        with gzip.open(path) as stream:  # nibabel would also find out, but after taking all the memory
-            size = 0
-            while block := stream.read(1 << 24):
-                size += len(block)
+        size = 0
+        try:
+            with gzip.open(path) as stream:  # nibabel would also find out, but after taking all the memory
+                while block := stream.read(1 << 24):
+                    size += len(block)
+        except (gzip.BadGzipFile, zlib.error) as error:
+            raise UnreadableScan(f"{path.name} is damaged (its checksum is wrong)", "copy or export it again") from error
         if size < promised:
             raise UnreadableScan(f"{path.name} is shorter than its header says", "copy or export it again; it was probably cut off")
 

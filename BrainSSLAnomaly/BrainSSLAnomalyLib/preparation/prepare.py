@@ -17,7 +17,7 @@ from ..study import Modality, Study, Volume
 from .bias import log_bias_field, remove_bias
 from .brain import skull_mask, stripped_mask
 from .coarse import coarse_copy
-from .prepared import PreparedStudy
+from .prepared import PreparedStudy, cropped
 from .registration import register_rigidly, register_to_template
 from .template import COARSE_AFFINE, TEMPLATE_AFFINE, Template, load_template
 from .tissue import TissueFit, fit_tissues
@@ -75,11 +75,15 @@ def prepare(study: Study, *, correct_bias: bool = True, progress: Progress = sil
     with clock.stage(_TISSUE):
         box = _bounding_box(mask)
         fit = _fit_inside(flat, priors, inside)
-        crop = _cropped(reference.volume, box)
+        crop = cropped(reference.volume, box)
         images, intensities = {}, {}
+        background = np.zeros(crop.array.shape, bool)
         for m in study.modalities:
             offset, scale = fit.intensities[m].anchor
-            image = _flattened_like(study.scans[m].volume, motion[m], fields[m], crop)
+            scan = study.scans[m].volume
+            aligned = resample(scan, crop.array.shape, crop.affine, motion[m], fill=float(scan.array.min()))
+            background |= aligned == scan.array.min()
+            image = remove_bias(crop.with_array(aligned), fields[m])
             images[m] = ((image - offset) / scale).astype(np.float32)
             intensities[m] = fit.intensities[m].scaled(offset, scale)
         near = _priors_on(template, crop, world)[list(INTRACRANIAL)]
@@ -105,6 +109,7 @@ def prepare(study: Study, *, correct_bias: bool = True, progress: Progress = sil
         ventricle_mm=ventricle,
         cortex_mm=cortex,
         edge_mm=edge,
+        background=background,
         anatomy=anatomy,
         template_to_reference=world,
         reference_to_scan=motion,
@@ -165,12 +170,6 @@ def _flattened(scan: Volume, field: Volume | None) -> Volume:
     return scan.with_array(remove_bias(scan, field))
 
 
-def _flattened_like(scan: Volume, motion: NDArray, field: Volume | None, crop: Volume) -> NDArray[np.float32]:
-    """A scan on the cropped reference grid; bias fields live in reference space."""
-    image = resample(scan, crop.array.shape, crop.affine, motion, fill=float(scan.array.min()))
-    return remove_bias(crop.with_array(image), field)
-
-
 def _extract(
     scans: Mapping[Modality, Volume], priors: NDArray, own: NDArray | None, reference: Volume, grid: Volume
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
@@ -201,12 +200,6 @@ def _bounding_box(mask: NDArray[np.bool_], margin: int = 2) -> tuple[slice, slic
     return tuple(slice(max(0, s.start - margin), min(n, s.stop + margin)) for s, n in zip((k, j, i), mask.shape, strict=True))  # type: ignore[return-value]
 
 
-def _cropped(volume: Volume, box: tuple[slice, slice, slice]) -> Volume:
-    affine = volume.affine.copy()
-    affine[:3, 3] = (volume.affine @ [box[2].start, box[1].start, box[0].start, 1.0])[:3]
-    return Volume(volume.array[box], affine)
-
-
 def _anatomy(
     template: Template,
     reference: Volume,
@@ -220,7 +213,7 @@ def _anatomy(
     inverse = np.linalg.inv(world)
     nearest = sitk.sitkNearestNeighbor
     regions = resample(Volume(template.regions, TEMPLATE_AFFINE), reference.array.shape, reference.affine, inverse, interpolation=nearest)
-    crop = _cropped(reference, box)
+    crop = cropped(reference, box)
     names = posterior.argmax(0)
     zones = np.array(_ZONE_OF_TISSUE)[names].astype(np.uint8)
     to_ventricle = _distance(names == Tissue.VENTRICLE, crop.spacing)

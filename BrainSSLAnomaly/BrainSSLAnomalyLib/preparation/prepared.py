@@ -30,6 +30,7 @@ class PreparedStudy:
         posterior: (9, ...) float32, box, the same after having seen the images.
         ventricle_mm, cortex_mm, edge_mm: float32, box, distance to ventricle, to cortex (both healthy means from the
             template, scaled to the patient) and to the edge of the brain mask.
+        background: bool, box, voxels that some scan leaves at its lowest value: nothing was measured there.
         anatomy: regions and zones, whole grid.
         template_to_reference: (4, 4), RAS mm of the template → RAS mm of the reference scan.
         reference_to_scan: modality → (4, 4), RAS mm of the reference → RAS mm of that scan.
@@ -47,6 +48,7 @@ class PreparedStudy:
     ventricle_mm: NDArray[np.float32]
     cortex_mm: NDArray[np.float32]
     edge_mm: NDArray[np.float32]
+    background: NDArray[np.bool_]
     anatomy: PatientAnatomy
     template_to_reference: NDArray[np.float64]
     reference_to_scan: Mapping[Modality, NDArray[np.float64]]
@@ -62,6 +64,11 @@ class PreparedStudy:
     def brain(self) -> NDArray[np.bool_]:
         """Brain mask, box."""
         return self.brain_mask[self.box]
+
+    @property
+    def box_affine(self) -> NDArray[np.float64]:
+        """(i, j, k) → RAS mm of the box."""
+        return cropped(self.reference, self.box).affine
 
     def whole(self, cropped: NDArray) -> NDArray:
         """A box array on the whole reference grid, 0 outside."""
@@ -81,3 +88,10 @@ class PreparedStudy:
         world = np.linalg.inv(self.template_to_reference)
         interpolation = sitk.sitkNearestNeighbor if nearest else sitk.sitkLinear
         return resample(volume, self.reference.array.shape, self.reference.affine, world, interpolation=interpolation)
+
+
+def cropped(volume: Volume, box: tuple[slice, slice, slice]) -> Volume:
+    """The part of a volume inside a box of slices (k, j, i), in its old place."""
+    affine = volume.affine.copy()
+    affine[:3, 3] = (volume.affine @ [box[2].start, box[1].start, box[0].start, 1.0])[:3]
+    return Volume(volume.array[box], affine)

@@ -2,7 +2,7 @@
 
 1. z of every voxel in every modality (`normative.healthy_z`), 3 mm median.
 2. One number from all modalities: the direction in which most disease of the brain lies (bright on FLAIR, T2 and PD,
-   dark on T1), and beside it any deviation at all, which has to be larger to count.
+   dark on T1), and beside it any deviation at all, which has to be larger to count, and to lie in solid brain.
 3. Standardised by the scan's own bulk, so that noise and texture cancel.
 4. Read off a table of healthy scans: how many millilitres of a healthy brain are at least as unusual?
 """
@@ -28,26 +28,37 @@ DIRECTION: Mapping[Modality, float] = {
 ANY_SIGN_COST = 3.0
 """Standard deviations by which a deviation against the usual direction must be larger to count as much."""
 
+CAP = 5.0
+"""Only the reference may say more than this: beside it, a few voxels of wrongly placed fluid would outvote everything."""
+
 EDGE_MM = 2.0
 """Within this distance of the edge of the brain mask nothing is scored: partial volume and misplaced masks rule there."""
 
+SOLID_EDGE_MM = 6.0
+SOLID_FLUID = 0.05
+"""Solid brain: this far from the edge of the mask, and with less than this chance of fluid by the anatomy."""
 
-def combine(zscores: Mapping[Modality, NDArray[np.float32]], parenchyma: NDArray[np.bool_]) -> NDArray[np.float32]:
+
+def combine(
+    zscores: Mapping[Modality, NDArray[np.float32]], parenchyma: NDArray[np.bool_], solid: NDArray[np.bool_]
+) -> NDArray[np.float32]:
     """One standardised deviation from all modalities.
 
     Args:
-        zscores: modality → (k, j, i) signed z.
+        zscores: modality → (k, j, i) signed z, the reference first.
         parenchyma: (k, j, i) bool, voxels that set the scale.
+        solid: (k, j, i) bool, where a deviation of either sign counts; elsewhere fluid explains too much.
 
     Returns:
         (k, j, i) float32; over the parenchyma its median is 0 and its upper quartile 0.6745.
     """
+    capped = {m: z if n == 0 else np.clip(z, -CAP, CAP) for n, (m, z) in enumerate(zscores.items())}
     weights = {m: DIRECTION[m] for m in zscores}
     if len(weights) == 1:
         weights = {m: float(np.sign(w)) for m, w in weights.items()}
-    directed = _standardised(sum(np.float32(w) * zscores[m] for m, w in weights.items()), parenchyma)
-    against = np.maximum.reduce([np.abs(_standardised(z, parenchyma)) for z in zscores.values()]) - ANY_SIGN_COST
-    return np.maximum(directed, against).astype(np.float32)
+    directed = _standardised(sum(np.float32(w) * capped[m] for m, w in weights.items()), parenchyma)
+    against = np.maximum.reduce([np.abs(_standardised(z, parenchyma)) for z in capped.values()]) - ANY_SIGN_COST
+    return np.where(solid, np.maximum(directed, against), directed).astype(np.float32)
 
 
 def _standardised(z: NDArray[np.float32], parenchyma: NDArray[np.bool_]) -> NDArray[np.float32]:
