@@ -10,6 +10,10 @@ import pytest
 from BrainSSLAnomalyLib.anatomy import PatientAnatomy, Region, Zone
 from BrainSSLAnomalyLib.detection import Detection
 from BrainSSLAnomalyLib.study import Modality, Scan, Volume
+from hypothesis import settings
+
+settings.register_profile("project", deadline=None)  # speed is measured by benchmarks, not by tests
+settings.load_profile("project")
 
 PROJECT = Path(__file__).resolve().parent.parent
 DATA = Path(os.environ.get("BRAINSSL_DATA", PROJECT.parent / "shared" / "data"))

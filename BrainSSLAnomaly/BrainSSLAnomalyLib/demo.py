@@ -34,22 +34,24 @@ _LESIONS: tuple[tuple[tuple[float, float, float], float, str], ...] = (
 _LESION_BRIGHTNESS = {Modality.FLAIR: 1.45, Modality.T1: 0.60, Modality.T2: 1.15}
 
 
-def synthetic_patient(seed: int = 0) -> tuple[Study, Volume]:
+def synthetic_patient(seed: int = 0, spacing: float = 1.0) -> tuple[Study, Volume]:
     """FLAIR, T1 and T2 of a made patient, and the true lesions.
 
     Args:
         seed: same seed, same patient.
+        spacing: edge of the cubic voxels, in mm.
 
     Returns:
-        The study (1 mm, whole head, a shared grid turned by a few degrees) and the lesion mask on the FLAIR grid,
+        The study (whole head, a shared grid turned by a few degrees against the template) and the lesion mask on the FLAIR grid,
         (k, j, i) uint8.
     """
     rng = np.random.default_rng(seed)
     template = load_template()
     turn = _turn(rng)
-    shape, affine = (176, 232, 176), np.diag([-1.0, 1.0, 1.0, 1.0])
+    k, j, i = (round(mm / spacing) for mm in (176, 232, 176))
+    shape, affine = (k, j, i), np.diag([-spacing, spacing, spacing, 1.0])
     affine[:3, 3] = [88.0, -126.0, -76.0]
-    shift = np.stack([_smooth(shape, 28, rng) * 1.2 for _ in range(3)])
+    shift = np.stack([_smooth(shape, 28 / spacing, rng) * 1.2 / spacing for _ in range(3)])
     warp = np.indices(shape, np.float32) + shift
     fine = np.stack([resample(Volume(t, COARSE_AFFINE), TEMPLATE_SHAPE, TEMPLATE_AFFINE) for t in template.tissues])
     air = np.clip(1 - fine.sum(0, keepdims=True), 0, 1)
@@ -63,11 +65,13 @@ def synthetic_patient(seed: int = 0) -> tuple[Study, Volume]:
         values = np.array(brightness) * np.concatenate([[1.0], 1 + 0.03 * rng.standard_normal(len(Tissue))])
         image = values[tissues].astype(np.float32)
         for scale in (2, 6, 16):
-            image *= 1 + 0.015 * _smooth(shape, scale, rng)
-        image[tissues > Tissue.CEREBELLUM_CORTEX + 1] *= (1 + 0.3 * _smooth(shape, 8, rng))[tissues > Tissue.CEREBELLUM_CORTEX + 1]
-        image = image * (1 - lesions) + lesions * _LESION_BRIGHTNESS[modality] * (1 + 0.04 * _smooth(shape, 3, rng))
-        image *= np.exp(0.08 * _smooth(shape, 90, rng))
-        image = ndimage.gaussian_filter(image, 0.6) + 0.02 * rng.standard_normal(shape).astype(np.float32)
+            image *= 1 + 0.015 * _smooth(shape, scale / spacing, rng)
+        image[tissues > Tissue.CEREBELLUM_CORTEX + 1] *= (1 + 0.3 * _smooth(shape, 8 / spacing, rng))[
+            tissues > Tissue.CEREBELLUM_CORTEX + 1
+        ]
+        image = image * (1 - lesions) + lesions * _LESION_BRIGHTNESS[modality] * (1 + 0.04 * _smooth(shape, 3 / spacing, rng))
+        image *= np.exp(0.05 * _smooth(shape, 90 / spacing, rng))
+        image = ndimage.gaussian_filter(image, 0.6 / spacing) + 0.02 * rng.standard_normal(shape).astype(np.float32)
         volume = Volume((np.clip(image, 0, None) * 400).astype(np.int16), affine)
         scans[modality] = Scan(volume, modality, f"synthetic patient {seed}, {modality.value}")
     return Study(scans), Volume((lesions > 0.5).astype(np.uint8), affine)

@@ -104,7 +104,7 @@ class Segmentation:
         labels: (k, j, i) int32, the number of the finding, 0 elsewhere.
         findings: most anomalous first.
         scan_score: 0 to 1, how unusual the scan is as a whole.
-        region_scores: region in words → highest robust (99th percentile) anomaly score there.
+        region_scores: region in words → the score that 0.1 ml of it reaches.
     """
 
     mask: NDArray[np.bool_]

@@ -16,6 +16,9 @@ class BrainSSLAnomalyError(Exception):
         self.what = what
         self.next_step = next_step
 
+    def __reduce__(self) -> tuple[type, tuple[str, ...]]:  # so that it survives the way out of another process
+        return type(self), (self.what, self.next_step)
+
 
 class UnreadableScan(BrainSSLAnomalyError):
     """The file or folder cannot be read as an image."""
@@ -50,3 +53,6 @@ class Cancelled(BrainSSLAnomalyError):
 
     def __init__(self) -> None:
         super().__init__("Cancelled", "nothing was written")
+
+    def __reduce__(self) -> tuple[type, tuple[str, ...]]:
+        return type(self), ()

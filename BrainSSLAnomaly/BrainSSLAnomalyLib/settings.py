@@ -43,8 +43,8 @@ class ThresholdSettings:
     """
 
     method: ThresholdMethod = ThresholdMethod.HYSTERESIS
-    threshold: float = 0.5
-    low: float = 0.3
+    threshold: float = 0.8
+    low: float = 0.2
     percentile: float = 99.0
     zscore: float = 5.0
 
@@ -72,7 +72,7 @@ class MorphologySettings:
     dilation_mm: float = 0.0
     erosion_mm: float = 0.0
     fill_holes: bool = True
-    min_volume_ml: float = 0.01
+    min_volume_ml: float = 0.03
 
     def __post_init__(self) -> None:
         for name in ("opening", "closing", "dilation", "erosion"):

@@ -10,20 +10,17 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from ..anatomy import INTRACRANIAL, PatientAnatomy, Tissue, Zone
-from ..errors import PreparationFailed
 from ..progress import Progress, StageClock, silent
 from ..resampling import resample
 from ..study import Modality, Study, Volume
 from .bias import log_bias_field, remove_bias
 from .brain import skull_mask, stripped_mask
 from .coarse import coarse_copy
+from .plausible import check_likeness, check_volume
 from .prepared import PreparedStudy, cropped
 from .registration import register_rigidly, register_to_template
 from .template import COARSE_AFFINE, TEMPLATE_AFFINE, Template, load_template
 from .tissue import TissueFit, fit_tissues
-
-BRAIN_LIMITS_ML = (300.0, 2600.0)
-"""No living adult brain with its CSF lies outside; usual adults have 1100 to 1800 ml."""
 
 _ZONE_OF_TISSUE = (
     Zone.DEEP_WHITE,
@@ -36,6 +33,10 @@ _ZONE_OF_TISSUE = (
     Zone.CEREBELLUM,
     Zone.CEREBELLUM,
 )
+
+_LEAST_PRIOR = np.zeros(len(INTRACRANIAL), np.float32)
+_LEAST_PRIOR[[Tissue.CORTEX, Tissue.VENTRICLE, Tissue.CSF]] = (0.25, 0.05, 0.05)
+"""Below this probability in the anatomy a tissue is not believed when a voxel's place is named."""
 
 _COREGISTER, _TEMPLATE, _BIAS, _BRAIN, _TISSUE = (
     "Aligning the scans",
@@ -62,6 +63,7 @@ def prepare(study: Study, *, correct_bias: bool = True, progress: Progress = sil
         motion = {m: _motion(study, m, masks) for m in study.modalities}
     with clock.stage(_TEMPLATE):
         world = register_to_template(reference.volume, reference.modality, template, skull=own is None)
+        check_likeness(reference.volume, reference.modality, world, template)
     grid = coarse_copy(reference.volume, 2.0)
     scans = {m: _on_grid(study.scans[m].volume, motion[m], grid) for m in study.modalities}
     priors = _priors_on(template, grid, world)
@@ -71,7 +73,7 @@ def prepare(study: Study, *, correct_bias: bool = True, progress: Progress = sil
     with clock.stage(_BRAIN):
         flat = {m: _flattened(scan, fields[m]) for m, scan in scans.items()}
         mask, inside = _extract(flat, priors, own, reference.volume, grid)
-        check_brain(mask, reference.volume)
+        check_volume(mask, reference.volume)
     with clock.stage(_TISSUE):
         box = _bounding_box(mask)
         fit = _fit_inside(flat, priors, inside)
@@ -97,7 +99,7 @@ def prepare(study: Study, *, correct_bias: bool = True, progress: Progress = sil
             for d in (template.ventricle_mm, template.cortex_mm)
         )
         edge = ndimage.distance_transform_edt(np.pad(mask[box], 1), sampling=crop.spacing)[1:-1, 1:-1, 1:-1].astype(np.float32)
-        anatomy = _anatomy(template, reference.volume, mask, box, world, posterior, ventricle)
+        anatomy = _anatomy(template, reference.volume, mask, box, world, near, posterior, ventricle)
     return PreparedStudy(
         study=study,
         brain_mask=mask,
@@ -116,21 +118,6 @@ def prepare(study: Study, *, correct_bias: bool = True, progress: Progress = sil
         stripped=own is not None,
         seconds=clock.seconds,
     )
-
-
-def check_brain(mask: NDArray[np.bool_], grid: Volume) -> None:
-    """Refuse what cannot be a brain.
-
-    Raises:
-        PreparationFailed: volume out of `BRAIN_LIMITS_ML`.
-    """
-    ml = float(mask.sum()) * grid.voxel_ml
-    low, high = BRAIN_LIMITS_ML
-    if not low <= ml <= high:
-        raise PreparationFailed(
-            f"no brain was found in the scan (the best guess has {ml:.0f} ml)",
-            "check that it shows a whole adult head and that its orientation is right",
-        )
 
 
 def _motion(study: Study, modality: Modality, masks: Mapping[Modality, NDArray | None]) -> NDArray[np.float64]:
@@ -206,6 +193,7 @@ def _anatomy(
     mask: NDArray[np.bool_],
     box: tuple[slice, slice, slice],
     world: NDArray,
+    priors: NDArray[np.float32],
     posterior: NDArray[np.float32],
     ventricle_mm: NDArray[np.float32],
 ) -> PatientAnatomy:
@@ -214,7 +202,8 @@ def _anatomy(
     nearest = sitk.sitkNearestNeighbor
     regions = resample(Volume(template.regions, TEMPLATE_AFFINE), reference.array.shape, reference.affine, inverse, interpolation=nearest)
     crop = cropped(reference, box)
-    names = posterior.argmax(0)
+    # A bright lesion looks like cortex on FLAIR, a dark one like fluid: where the anatomy has none, there is none.
+    names = (posterior * (priors >= _LEAST_PRIOR[:, None, None, None])).argmax(0)
     zones = np.array(_ZONE_OF_TISSUE)[names].astype(np.uint8)
     to_ventricle = _distance(names == Tissue.VENTRICLE, crop.spacing)
     # Under the patient's own ventricles only: sulci and cysts keep their distance.

@@ -28,6 +28,11 @@ _TYPICAL: dict[str, tuple[float, ...]] = {
 """Relative brightness of each tissue; only the order matters to mutual information."""
 
 
+IN_PLACE_MM = 3.0
+"""A scan whose best affine moves the brain by less than this is in template space already, and is left where it is:
+whoever brought it there has mostly done more than an affine can."""
+
+
 def template_picture(template: Template, modality: Modality, *, skull: bool) -> Volume:
     """The template drawn in a contrast, with or without the head around it."""
     values = _TYPICAL["T1" if modality is Modality.T1C else modality.value]
@@ -46,7 +51,7 @@ def register_to_template(scan: Volume, modality: Modality, template: Template, *
         skull: whether the scan shows the head around the brain.
 
     Returns:
-        (4, 4): RAS mm of the template → RAS mm of the patient.
+        (4, 4): RAS mm of the template → RAS mm of the patient; exactly the identity for a scan in template space.
     """
     moving = coarse_copy(scan, 2.0)
     picture = template_picture(template, modality, skull=skull)
@@ -64,8 +69,16 @@ def register_to_template(scan: Volume, modality: Modality, template: Template, *
         mask = sitk.Cast(to_sitk(Volume(near.astype(np.uint8), picture.affine), np.uint8), sitk.sitkUInt8)
     else:
         mask = None
-    final = _optimise(fixed, image, affine, shrink=[2, 1], sigma=[3, 1.5], share=0.25, mask=mask)
-    return _as_ras(final)
+    final = _as_ras(_optimise(fixed, image, affine, shrink=[2, 1], sigma=[3, 1.5], share=0.25, mask=mask))
+    return np.eye(4) if mean_displacement(final, template) <= IN_PLACE_MM else final
+
+
+def mean_displacement(world: NDArray[np.float64], template: Template, other: NDArray[np.float64] | None = None) -> float:
+    """How far two mappings of the template's brain lie apart on average, in mm; from staying in place by default."""
+    k, j, i = np.nonzero(template.intracranial.array > 0.5)
+    points = template.intracranial.affine @ np.stack([i, j, k, np.ones(len(i))])
+    apart = (world - (np.eye(4) if other is None else other)) @ points
+    return float(np.linalg.norm(apart[:3], axis=0).mean())
 
 
 def register_rigidly(moving: Volume, fixed: Volume, *, spacing: float = 1.5) -> NDArray[np.float64]:

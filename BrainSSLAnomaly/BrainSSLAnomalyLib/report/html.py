@@ -25,6 +25,7 @@ def write_report(folder: Path, detection: Detection, segmentation: Segmentation,
 
     view = canonical(detection, segmentation)
     environment = Environment(loader=PackageLoader("BrainSSLAnomalyLib"), autoescape=select_autoescape(["html", "j2"]))
+    environment.filters["in_letters"] = in_letters
     page = environment.get_template("report.html.j2").render(
         version=__version__,
         detection=detection,
@@ -38,6 +39,11 @@ def write_report(folder: Path, detection: Detection, segmentation: Segmentation,
     write_text(folder / "findings.csv", findings_csv(segmentation.findings, list(detection.zscores)))
     write_text(folder / "report.html", page)
     return folder / "report.html"
+
+
+def in_letters(ras: tuple[float, float, float]) -> str:
+    """A place in RAS mm as it is read off a scan: ``L 25, A 22, I 10``."""
+    return ", ".join(f"{names[v < 0]} {abs(v):.0f}" for v, names in zip(ras, ("RL", "AP", "SI"), strict=True))
 
 
 def _in_words(settings: SegmentationSettings) -> str:

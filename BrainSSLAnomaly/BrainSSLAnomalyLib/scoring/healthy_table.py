@@ -23,7 +23,7 @@ class HealthyTable:
 
     Attributes:
         levels: (n,) rising deviations, in SD.
-        healthy_ml: (n,) mean volume of a healthy brain above each level.
+        healthy_ml: (n,) volume of a healthy brain above each level, mean over scans without the most extreme tenth at either end.
         peaks: (subjects,) for every healthy scan the deviation that 0.1 ml of it exceeds, rising.
         scans: how many healthy scans it was learned from.
     """

@@ -75,13 +75,13 @@ def scan_score(scores: NDArray[np.float32], voxel_ml: float) -> float:
 
 
 def region_scores(score: NDArray[np.float32], anatomy: PatientAnatomy, voxel_ml: float) -> dict[str, float]:
-    """Region in words → 99th percentile of its scores; regions under 0.5 ml are left out."""
+    """Region in words → the highest score that `SCAN_SCORE_ML` of it reaches; regions under 0.5 ml are left out."""
     flat = anatomy.regions.ravel()
     order = np.argsort(flat, kind="stable")
     bounds = np.searchsorted(flat[order], np.arange(len(Region) + 1))
     values = score.ravel()[order]
     return {
-        region.words: round(float(np.percentile(values[bounds[region] : bounds[region + 1]], 99)), 4)
+        region.words: round(scan_score(values[bounds[region] : bounds[region + 1]], voxel_ml), 4)
         for region in Region
         if region is not Region.OUTSIDE and (bounds[region + 1] - bounds[region]) * voxel_ml >= 0.5
     }

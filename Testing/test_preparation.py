@@ -1,0 +1,228 @@
+"""A scan comes home to the template whatever its pose, and what is no brain is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from BrainSSLAnomalyLib.anatomy import Tissue, Zone
+from BrainSSLAnomalyLib.demo import synthetic_patient
+from BrainSSLAnomalyLib.errors import PreparationFailed
+from BrainSSLAnomalyLib.imageio import read_scan
+from BrainSSLAnomalyLib.preparation import prepare
+from BrainSSLAnomalyLib.preparation.brain import stripped_mask
+from BrainSSLAnomalyLib.preparation.registration import mean_displacement, register_rigidly, register_to_template, template_picture
+from BrainSSLAnomalyLib.preparation.template import TEMPLATE_AFFINE, TEMPLATE_SHAPE, load_template
+from BrainSSLAnomalyLib.preparation.tissue import fit_tissues
+from BrainSSLAnomalyLib.resampling import resample
+from BrainSSLAnomalyLib.study import Modality, Scan, Study, Volume
+from nibabel import orientations
+
+FLAIR, T1, T2 = Modality.FLAIR, Modality.T1, Modality.T2
+
+
+def study_of(**volumes: Volume) -> Study:
+    return Study({Modality(m): Scan(v, Modality(m), m) for m, v in volumes.items()})
+
+
+def moved(volume: Volume, degrees: tuple[float, float, float], shift: tuple[float, float, float]) -> tuple[Volume, np.ndarray]:
+    """The volume in another pose, its voxels untouched, and the motion (old RAS mm → new)."""
+    x, y, z = np.deg2rad(degrees)
+    rx = np.array([[1, 0, 0], [0, np.cos(x), -np.sin(x)], [0, np.sin(x), np.cos(x)]])
+    ry = np.array([[np.cos(y), 0, np.sin(y)], [0, 1, 0], [-np.sin(y), 0, np.cos(y)]])
+    rz = np.array([[np.cos(z), -np.sin(z), 0], [np.sin(z), np.cos(z), 0], [0, 0, 1]])
+    centre = (volume.affine @ [*((np.array(volume.array.shape[::-1]) - 1) / 2), 1])[:3]
+    motion = np.eye(4)
+    motion[:3, :3] = rz @ ry @ rx
+    motion[:3, 3] = centre + shift - motion[:3, :3] @ centre
+    return Volume(volume.array, motion @ volume.affine), motion
+
+
+def turned(volume: Volume, code: str) -> Volume:
+    """The same voxels in another order of axes."""
+    turn = orientations.ornt_transform(orientations.io_orientation(volume.affine), orientations.axcodes2ornt(tuple(code)))
+    affine = volume.affine @ orientations.inv_ornt_aff(turn, volume.array.shape[::-1])
+    return Volume(np.ascontiguousarray(orientations.apply_orientation(volume.array.T, turn).T), affine)
+
+
+@pytest.fixture(scope="module")
+def patient() -> dict[str, Volume]:
+    study, _ = synthetic_patient(3, spacing=2.0)
+    return {m.value: s.volume for m, s in study.scans.items()}
+
+
+@pytest.fixture(scope="module")
+def prepared(patient):
+    return prepare(study_of(**patient))
+
+
+@pytest.fixture(scope="module")
+def upright(patient):
+    return prepare(study_of(FLAIR=patient["FLAIR"]))
+
+
+def test_the_brain_is_found_and_its_tissues_are_named_right(prepared):
+    assert 900 < prepared.brain_mask.sum() * prepared.reference.voxel_ml < 2000
+    flair, t1, t2 = (prepared.intensities[m].mean for m in (FLAIR, T1, T2))
+    assert flair[Tissue.VENTRICLE] < flair[Tissue.WHITE] < flair[Tissue.CORTEX]
+    assert t1[Tissue.VENTRICLE] < t1[Tissue.CORTEX] < t1[Tissue.WHITE]
+    assert t2[Tissue.WHITE] < t2[Tissue.CORTEX] < t2[Tissue.VENTRICLE]
+
+
+def test_the_way_to_the_template_and_back_is_exact(prepared):
+    k, j, i = np.nonzero(prepared.brain_mask)
+    there = prepared.to_template(T1)
+    back = prepared.to_reference(there)
+    inner = prepared.brain & (prepared.edge_mm > 8)
+    here = prepared.images[T1]
+    assert np.corrcoef(back[prepared.box][inner], here[inner])[0, 1] > 0.97
+    ramp = np.broadcast_to(np.arange(TEMPLATE_SHAPE[0], dtype=np.float32)[:, None, None], TEMPLATE_SHAPE)
+    seen = prepared.to_reference(ramp)[prepared.brain_mask]
+    ras = prepared.reference.affine @ np.stack([i, j, k, np.ones(len(i))])
+    template = np.linalg.inv(prepared.template_to_reference) @ ras
+    expected = template[2] - TEMPLATE_AFFINE[2, 3]
+    assert np.abs(seen - expected)[(expected > 1) & (expected < TEMPLATE_SHAPE[0] - 2)].max() < 0.01
+
+
+def test_left_is_left_and_zones_are_where_they_belong(prepared):
+    regions, zones = prepared.anatomy.regions, prepared.anatomy.zones
+    k, j, i = np.nonzero(prepared.brain_mask)
+    x = (np.linalg.inv(prepared.template_to_reference) @ prepared.reference.affine @ np.stack([i, j, k, np.ones(len(i))]))[0]
+    names = regions[prepared.brain_mask]
+    sided = (names >= 2) & (names < 30)
+    assert (x[sided & (names % 2 == 0)] < 3).mean() > 0.99
+    assert (x[sided & (names % 2 == 1)] > -3).mean() > 0.99
+    assert not zones[~prepared.brain_mask].any() and set(np.unique(zones)) >= {Zone.VENTRICLE, Zone.PERIVENTRICULAR, Zone.CORTEX}
+
+
+@pytest.mark.parametrize("code", ["LPS", "ASR", "SLP", "IRA", "PIL", "RSA"])
+def test_the_order_of_axes_changes_nothing(code, patient, upright):
+    other = prepare(study_of(FLAIR=turned(patient["FLAIR"], code)))
+    assert mean_displacement(other.template_to_reference, load_template(), upright.template_to_reference) < 0.05
+    back = turned(other.reference.with_array(other.brain_mask), "".join(orientations.aff2axcodes(upright.reference.affine)))
+    assert (back.array != upright.brain_mask).mean() < 1e-3
+
+
+def test_intensities_may_be_scaled_at_will(patient, upright):
+    other = prepare(study_of(FLAIR=Volume(patient["FLAIR"].array.astype(np.float32) * 0.01, patient["FLAIR"].affine)))
+    a, b = upright.intensities[FLAIR], other.intensities[FLAIR]
+    assert np.allclose(a.mean, b.mean, atol=0.15)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_t2_turned_by_5_degrees_and_shifted_by_10_mm_is_brought_back_to_half_a_millimetre(seed, patient):
+    rng = np.random.default_rng(seed)
+    axis = rng.standard_normal(3)
+    t2, motion = moved(patient["T2"], tuple(5 * axis / np.linalg.norm(axis)), tuple(10 * axis[::-1] / np.linalg.norm(axis)))
+    found = register_rigidly(t2, patient["FLAIR"])
+    assert mean_displacement(found @ np.eye(4), load_template(), motion) <= 0.5
+
+
+def test_a_real_t2_turned_by_5_degrees_and_shifted_by_10_mm_is_brought_back_to_half_a_millimetre(data):
+    case = data / "evaluation" / "ms_26"
+    t2, flair = (read_scan(case / f"{m}.nii.gz").volume for m in ("t2", "flair"))
+    rested = register_rigidly(t2, flair)
+    turned_t2, motion = moved(t2, (3, -3, 2.65), (6, -6, 5.3))
+    assert mean_displacement(register_rigidly(turned_t2, flair), load_template(), motion @ rested) <= 0.5
+
+
+def test_ms_26_comes_home_from_20_poses(data):
+    """Rotations up to 30° and shifts up to 40 mm; displacement against the registration of the unmoved scan."""
+    template = load_template()
+    volume = read_scan(data / "evaluation" / "ms_26" / "flair.nii.gz").volume
+    rested = register_to_template(volume, FLAIR, template, skull=False)
+    rng = np.random.default_rng(26)
+    apart = []
+    for _ in range(20):
+        axis, shift = rng.standard_normal(3), rng.standard_normal(3)
+        angles = axis / np.linalg.norm(axis) * rng.uniform(0, 30)
+        posed, motion = moved(volume, tuple(angles), tuple(shift / np.linalg.norm(shift) * rng.uniform(0, 40)))
+        found = register_to_template(posed, FLAIR, template, skull=False)
+        apart.append(mean_displacement(found, template, motion @ rested))
+    assert max(apart) <= 2.0, np.round(apart, 2)
+
+
+def test_a_scan_in_template_space_is_left_where_it_is(patient):
+    template = load_template()
+    picture = template_picture(template, T1, skull=True)
+    grid = np.diag([2.0, 2, 2, 1])
+    grid[:3, 3] = TEMPLATE_AFFINE[:3, 3]
+    rng = np.random.default_rng(0)
+    array = resample(picture, (91, 109, 91), grid) + 0.02 * rng.standard_normal((91, 109, 91))
+    scan = Volume((array * 500).astype(np.float32), grid)
+    assert np.array_equal(register_to_template(scan, T1, template, skull=True), np.eye(4))
+    away, _ = moved(scan, (0, 0, 12), (9, 0, 0))
+    assert not np.array_equal(register_to_template(away, T1, template, skull=True), np.eye(4))
+
+
+def test_stripped_scans_are_recognised_and_whole_heads_are_not(patient, prepared):
+    head = patient["FLAIR"]
+    assert stripped_mask(head) is None
+    stripped = head.with_array(np.where(prepared.brain_mask, head.array, 0))
+    found = stripped_mask(stripped)
+    assert found is not None
+    assert 2 * (found & prepared.brain_mask).sum() / (found.sum() + prepared.brain_mask.sum()) > 0.98
+    assert prepare(study_of(FLAIR=stripped)).stripped
+
+
+def test_a_bimodal_histogram_cannot_swap_the_tissues():
+    """Two equal peaks, and a lesion as large as a tissue: names stay with the anatomy."""
+    rng = np.random.default_rng(0)
+    n = 30_000
+    truth = rng.choice([Tissue.WHITE, Tissue.CORTEX, Tissue.CSF], n, p=[0.42, 0.42, 0.16])
+    priors = np.full((len(Tissue), n), 0.01, np.float32)
+    priors[[Tissue.WHITE, Tissue.CORTEX, Tissue.CSF]] = 0.15
+    priors[truth, np.arange(n)] = 0.7
+    priors /= priors.sum(0)
+    means = {Tissue.WHITE: 300.0, Tissue.CORTEX: 520.0, Tissue.CSF: 80.0}
+    values = np.array([means[t] for t in truth]) + 25 * rng.standard_normal(n)
+    values[(truth == Tissue.WHITE) & (rng.random(n) < 0.15)] = 900
+    fit = fit_tissues({FLAIR: values.astype(np.float32)}, priors, skull=False).intensities[FLAIR]
+    assert fit.mean[Tissue.WHITE] == pytest.approx(300, abs=15)
+    assert fit.mean[Tissue.CORTEX] == pytest.approx(520, abs=15)
+
+
+def test_the_scan_whose_histogram_misled_plain_modes_has_its_tissues_in_order(data):
+    prepared = prepare(study_of(FLAIR=read_scan(data / "evaluation" / "wml_301D00293" / "flair.nii.gz").volume))
+    mean = prepared.intensities[FLAIR].mean
+    assert mean[Tissue.VENTRICLE] < mean[Tissue.WHITE] < mean[Tissue.CORTEX]
+    white = prepared.posterior[Tissue.WHITE] > 0.9
+    assert abs(np.median(prepared.images[FLAIR][white]) - mean[Tissue.WHITE]) < 0.5
+
+
+def phantom(kind: str) -> Volume:
+    rng = np.random.default_rng(0)
+    k, j, i = np.meshgrid(*(np.arange(n) - n / 2 for n in (75, 85, 75)), indexing="ij")
+    noise = np.abs(rng.standard_normal(k.shape))
+    ball, rod = i**2 + j**2 + k**2 < 33**2, (i**2 + j**2 < 32**2) & (abs(k) < 32)
+    array = {
+        "ball": ball * 500 + 5 * noise,
+        "cylinder": rod * 500 + 20 * noise,
+        "shaded ball": ball * (500 + 5 * i + 4 * k) + 10 * noise,
+        "rods": rod * (500 - 400 * ((i % 16 < 6) & (j % 16 < 6))) + 5 * noise,
+        "noise": 100 * noise,
+        "shells": ball * 300 + (i**2 + j**2 + k**2 < 20**2) * 200 + 10 * noise,
+    }[kind]
+    affine = np.diag([2.4, 2.4, 2.4, 1])
+    affine[:3, 3] = -90
+    return Volume(array.astype(np.float32), affine)
+
+
+@pytest.mark.parametrize("modality", ["FLAIR", "T1"])
+@pytest.mark.parametrize("kind", ["ball", "cylinder", "shaded ball", "rods", "noise", "shells"])
+def test_a_phantom_is_no_brain(kind, modality):
+    with pytest.raises(PreparationFailed) as caught:
+        prepare(study_of(**{modality: phantom(kind)}))
+    assert "no brain" in str(caught.value) or "opposite order" in str(caught.value)
+
+
+def test_a_contrast_with_a_wrong_name_is_noticed(patient):
+    with pytest.raises(PreparationFailed, match="opposite order"):
+        prepare(study_of(T1=patient["T2"]))
+
+
+def test_a_real_head_is_found_to_hold_a_brain(data):
+    for name in ("healthy/singles/c_T2.nii.gz", "evaluation/glioma_0003/flair.nii.gz"):
+        modality = T2 if "T2" in name else FLAIR
+        assert prepare(study_of(**{modality.value: read_scan(Path(data) / name, modality).volume})).brain_mask.any()

@@ -1,0 +1,87 @@
+"""The page shows what was found, on the right side, and needs no other file."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from BrainSSLAnomalyLib.report import write_report
+from BrainSSLAnomalyLib.report.figures import canonical
+from BrainSSLAnomalyLib.report.html import in_letters
+from BrainSSLAnomalyLib.report.tables import findings_csv
+from BrainSSLAnomalyLib.segmentation import segment
+from BrainSSLAnomalyLib.settings import SegmentationSettings, ThresholdMethod, ThresholdSettings
+from BrainSSLAnomalyLib.study import Modality, Scan, Volume
+from conftest import make_detection
+from nibabel import orientations
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory) -> str:
+    detection = make_detection()
+    detection = replace(detection, inputs=(Scan(detection.reference, Modality.FLAIR, "<script>alert(1)</script>", "0" * 64, "file name"),))
+    folder = tmp_path_factory.mktemp("report")
+    write_report(folder, detection, segment(detection, SegmentationSettings()), SegmentationSettings())
+    assert {p.name for p in folder.iterdir()} == {"report.html", "findings.csv"}
+    return (folder / "report.html").read_text(encoding="utf-8")
+
+
+def test_the_page_needs_no_other_file_and_no_network(page):
+    assert not re.search(r"""(src|href)=["'](?!data:)""", page) and "http" not in re.sub(r"data:image/png;base64,[^\"]*", "", page)
+
+
+def test_the_page_says_what_it_is_and_what_it_found(page):
+    for words in ("Research use only, not for diagnosis", "radiological convention", "left frontal lobe, deep white matter", "hysteresis"):
+        assert words in page
+
+
+def test_names_of_files_cannot_smuggle_code_into_the_page(page):
+    assert "<script>" not in page
+
+
+def test_a_report_without_findings_says_so(tmp_path):
+    detection = make_detection((30, 36, 30), 6.0)
+    nothing = SegmentationSettings(ThresholdSettings(ThresholdMethod.FIXED, threshold=1.0))
+    write_report(tmp_path, detection, segment(detection, nothing), nothing)
+    assert "Nothing passed the threshold" in (tmp_path / "report.html").read_text()
+
+
+@pytest.mark.parametrize("code", ["RAS", "LPS", "SAR", "PIL"])
+def test_pictures_are_upright_whatever_the_order_of_axes(code):
+    detection = make_detection()
+    turn = orientations.ornt_transform(orientations.io_orientation(detection.reference.affine), orientations.axcodes2ornt(tuple(code)))
+
+    def turned(array):
+        return np.ascontiguousarray(orientations.apply_orientation(array.T, turn).T)
+
+    affine = detection.reference.affine @ orientations.inv_ornt_aff(turn, detection.reference.array.shape[::-1])
+    other = replace(
+        detection,
+        reference=Volume(turned(detection.reference.array), affine),
+        anomaly_score=turned(detection.anomaly_score),
+        brain_mask=turned(detection.brain_mask),
+        zscores={m: turned(z) for m, z in detection.zscores.items()},
+        anatomy=replace(detection.anatomy, regions=turned(detection.anatomy.regions), zones=turned(detection.anatomy.zones)),
+    )
+    found = segment(other, SegmentationSettings())
+    view = canonical(other, found)
+    assert (np.diag(view.affine)[:3] > 0).all()
+    assert np.abs(view.affine[:3, :3] - np.diag(np.diag(view.affine)[:3])).max() < 1e-9
+    k, j, i = view.index((-24.0, 30.0, 15.0))
+    assert view.mask[k, j, i] and not view.mask[k, j, view.mask.shape[2] - 1 - i]
+
+
+def test_the_table_is_read_by_other_programs(detection):
+    found = segment(detection, SegmentationSettings())
+    rows = list(csv.DictReader(io.StringIO(findings_csv(found.findings, list(detection.zscores)))))
+    assert len(rows) == len(found.findings) == 1
+    assert float(rows[0]["centroid_r_mm"]) == pytest.approx(-24, abs=1.5)
+    assert float(rows[0]["zscore_flair"]) > 5 and rows[0]["place"].startswith("left frontal")
+
+
+def test_places_are_written_as_they_are_read_off_a_scan():
+    assert in_letters((-25.2, 22.0, -10.4)) == "L 25, A 22, I 10"

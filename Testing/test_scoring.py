@@ -1,0 +1,128 @@
+"""The score without a network means what its docstrings say."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from BrainSSLAnomalyLib.scoring.healthy_table import HealthyTable, healthy_table, table_key
+from BrainSSLAnomalyLib.scoring.normative import LARGEST_Z, healthy_z, median_mm
+from BrainSSLAnomalyLib.scoring.places import HealthyPlaces, healthy_places
+from BrainSSLAnomalyLib.scoring.statistical import combine, score_from_deviation
+from BrainSSLAnomalyLib.study import Modality, Volume
+from hypothesis import given
+from hypothesis import strategies as st
+
+numbers = st.floats(-8, 8)
+
+
+def z_of(values, weights, mean, sd, endless=None):
+    image = np.asarray(values, np.float32).reshape(1, 1, -1)
+    maps = np.broadcast_to(np.asarray(weights, np.float32)[:, None, None, None], (len(weights), *image.shape))
+    sides = None if endless is None else np.asarray(endless, np.int8)
+    return healthy_z(image, maps, np.asarray(mean, float), np.asarray(sd, float), np.ones(image.shape, bool), sides).ravel()
+
+
+@given(numbers, st.floats(-50, 50), st.floats(0.1, 20))
+def test_with_one_tissue_z_is_the_ordinary_z(z, mean, sd):
+    assert z_of([mean + z * sd], [1.0], [mean], [sd])[0] == pytest.approx(z, abs=2e-2)
+
+
+@given(st.lists(st.floats(-20, 20), min_size=2, max_size=20), st.floats(0.05, 0.95), st.floats(-5, 5))
+def test_brighter_is_never_less(values, share, other):
+    z = z_of(sorted(values), [share, 1 - share], [0, other], [1, 0.5])
+    assert (np.diff(z) >= -1e-5).all() and (np.abs(z) <= LARGEST_Z).all()
+
+
+def test_what_one_of_the_healthy_tissues_explains_is_no_anomaly():
+    assert abs(z_of([10.0], [0.5, 0.5], [0, 10], [1, 1])[0]) < 1.2
+    assert z_of([10.0], [1.0, 0.0], [0, 10], [1, 1])[0] > 7
+
+
+def test_nothing_is_more_fluid_than_fluid():
+    assert z_of([-30.0], [0.2, 0.8], [0, -10], [1, 1], [0, -1])[0] > -1.5
+    assert z_of([-30.0], [0.2, 0.8], [0, -10], [1, 1])[0] < -5
+
+
+def test_the_median_takes_out_single_voxels_but_never_joins_thick_slices():
+    array = np.zeros((7, 9, 9), np.float32)
+    array[3, 4, 4] = 9
+    assert not median_mm(array, (1, 1, 1)).any()
+    array[3] = 9
+    assert np.array_equal(median_mm(array, (5, 1, 1)), array)
+
+
+def test_the_combined_deviation_is_standard_on_every_scan():
+    rng = np.random.default_rng(0)
+    everywhere = np.ones((20, 20, 20), bool)
+    for gain, shift in ((1.0, 0.0), (3.0, 1.0)):
+        z = {m: (gain * rng.standard_normal(everywhere.shape) + shift).astype(np.float32) for m in (Modality.FLAIR, Modality.T1)}
+        deviation = combine(z, everywhere, ~everywhere)
+        middle, upper = np.percentile(deviation, (50, 75))
+        assert (middle, upper) == pytest.approx((0, 0.6745), abs=0.02)
+
+
+def test_disease_counts_in_its_usual_direction_and_the_other_sign_only_in_solid_brain():
+    rng = np.random.default_rng(0)
+    everywhere = np.ones((20, 20, 20), bool)
+    z = rng.standard_normal(everywhere.shape).astype(np.float32)
+    z[3, 3, 3], z[9, 9, 9] = 8, -9
+    t1 = {Modality.T1: -z}
+    assert combine(t1, everywhere, ~everywhere)[3, 3, 3] > 7
+    assert combine({Modality.FLAIR: z}, everywhere, ~everywhere)[9, 9, 9] < -7
+    assert combine({Modality.FLAIR: z}, everywhere, everywhere)[9, 9, 9] > 4
+
+
+def test_one_wild_companion_cannot_outvote_the_reference():
+    rng = np.random.default_rng(0)
+    everywhere = np.ones((20, 20, 20), bool)
+    flair, t2 = (rng.standard_normal(everywhere.shape).astype(np.float32) for _ in range(2))
+    t2[5, 5, 5] = 10
+    flair[5, 5, 5] = 0
+    assert combine({Modality.FLAIR: flair, Modality.T2: t2}, everywhere, ~everywhere)[5, 5, 5] < 2
+
+
+def test_the_score_says_how_many_millilitres_of_a_healthy_brain_look_like_this():
+    levels, healthy = np.array([0.0, 1, 2, 3, 4]), np.array([1000.0, 100, 9, 1, 1 / 9])
+    score = score_from_deviation(np.array([2.0, 3, 4, 99, -99], np.float32), levels, healthy)
+    assert score == pytest.approx([0.1, 0.5, 0.9, 0.9, 1 / 1001], abs=0.01)
+
+
+@given(st.lists(st.floats(-20, 20), min_size=2, max_size=30))
+def test_more_unusual_never_scores_less(values):
+    table = healthy_table([Modality.FLAIR])
+    score = score_from_deviation(np.sort(np.array(values, np.float32)), table.levels, table.healthy_ml)
+    assert (np.diff(score) >= 0).all() and (score >= 0).all() and (score <= 1).all()
+
+
+def test_p_values_are_conformal():
+    table = HealthyTable(np.zeros(1), np.zeros(1), np.arange(1.0, 20), 19)
+    assert table.p_value(100) == pytest.approx(1 / 20)
+    assert table.p_value(0) == 1
+    assert table.p_value(10) == pytest.approx(11 / 20)
+
+
+def test_every_set_of_modalities_has_a_table_and_flair_is_never_read_off_a_table_without_it():
+    from itertools import combinations
+
+    for count in range(1, 6):
+        for chosen in combinations(Modality, count):
+            table = healthy_table(chosen)
+            assert table.scans >= 10 and (np.diff(table.healthy_ml) <= 0).all()
+    assert healthy_table([Modality.FLAIR, Modality.PD]) is healthy_table([Modality.FLAIR, Modality.T2])
+    assert healthy_table([Modality.T1C]) is healthy_table([Modality.T1])
+    assert table_key([Modality.T2, Modality.FLAIR]) == "flair+t2"
+
+
+def test_a_place_that_is_usually_dark_needs_to_be_darker_to_count():
+    grid = np.diag([2.0, 2, 2, 1])
+    mean = np.zeros((8, 8, 8), np.float32)
+    mean[:, :, 4:] = -2
+    usual = HealthyPlaces(Volume(mean, grid), Volume(np.full((8, 8, 8), 2.0, np.float32), grid))
+    z = usual.standardise(np.full((8, 8, 8), -4.0, np.float32), grid, np.eye(4))
+    assert z[4, 4, 1] == pytest.approx(-2) and z[4, 4, 6] == pytest.approx(-1)
+
+
+def test_places_are_learned_for_t1_alone():
+    usual = healthy_places(Modality.T1)
+    assert usual is not None and usual.sd.array.min() >= 1 and 0.5 < np.abs(usual.mean.array).max() < 3
+    assert healthy_places(Modality.FLAIR) is None

@@ -1,0 +1,96 @@
+"""Figures of one detection against the truth."""
+
+from __future__ import annotations
+
+import resource
+import time
+from dataclasses import dataclass
+
+import numpy as np
+from BrainSSLAnomalyLib.detector import detect
+from BrainSSLAnomalyLib.segmentation import segment
+from BrainSSLAnomalyLib.settings import SegmentationSettings
+from numpy.typing import NDArray
+
+from .cases import Case
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Of one case.
+
+    Attributes:
+        lesion_ml, found_ml: volumes of truth and of the mask at the default settings.
+        dice: of that mask. NaN where there is no lesion.
+        best_dice: of the best cut of the score for this case, which nobody can know in advance.
+        average_precision: of the score over the whole image.
+        outside_ml: lesion outside the brain mask.
+        seconds: from scans in memory to findings.
+        peak_gb: largest resident memory of a fresh process.
+    """
+
+    case: str
+    group: str
+    contrasts: str
+    lesion_ml: float
+    found_ml: float
+    dice: float
+    best_dice: float
+    average_precision: float
+    outside_ml: float
+    findings: int
+    scan_score: float
+    p_value: float
+    seconds: float
+    peak_gb: float
+
+
+def measure(case: Case) -> Measured:
+    """Detect with the defaults, and compare. Call in a fresh process: the memory is that of the process."""
+    study = case.study()
+    start = time.perf_counter()
+    detection = detect(study)
+    found = segment(detection, SegmentationSettings())
+    seconds = time.perf_counter() - start
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2
+    ml = detection.reference.voxel_ml
+    lesion = case.lesion()
+    truth = np.zeros(found.mask.shape, bool) if lesion is None else lesion
+    best, precision = cuts(detection.anomaly_score, truth)
+    return Measured(
+        case=case.name,
+        group=case.group,
+        contrasts=case.contrasts,
+        lesion_ml=float(truth.sum() * ml),
+        found_ml=float(found.mask.sum() * ml),
+        dice=dice(found.mask, truth) if truth.any() else float("nan"),
+        best_dice=best,
+        average_precision=precision,
+        outside_ml=float((truth & ~detection.brain_mask).sum() * ml),
+        findings=len(found.findings),
+        scan_score=found.scan_score,
+        p_value=detection.scan_p_value if detection.scan_p_value is not None else float("nan"),
+        seconds=seconds,
+        peak_gb=peak,
+    )
+
+
+def dice(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> float:
+    """2 |A ∩ B| / (|A| + |B|)."""
+    return float(2 * (a & b).sum() / max(1, a.sum() + b.sum()))
+
+
+def cuts(score: NDArray[np.float32], truth: NDArray[np.bool_]) -> tuple[float, float]:
+    """Best Dice over all cuts of the score, and average precision. NaN without a lesion.
+
+    Equal scores are cut together.
+    """
+    if not truth.any():
+        return float("nan"), float("nan")
+    from sklearn.metrics import average_precision_score, precision_recall_curve
+
+    some = (score > 0) | truth  # the rest cannot be told apart and is never found
+    precision, recall, _ = precision_recall_curve(truth[some], score[some])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        f1 = np.nan_to_num(2 * precision * recall / (precision + recall))
+    return float(f1[:-1].max()), float(average_precision_score(truth[some], score[some]))

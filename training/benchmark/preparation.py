@@ -1,0 +1,99 @@
+"""``python -m training.benchmark.preparation``: brain masks, co-registration and registration against what is known."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+import typer
+from BrainSSLAnomalyLib.imageio import read_scan
+from BrainSSLAnomalyLib.preparation import PreparedStudy, prepare
+from BrainSSLAnomalyLib.preparation.registration import mean_displacement
+from BrainSSLAnomalyLib.preparation.template import load_template
+from BrainSSLAnomalyLib.resampling import LPS, resample
+from BrainSSLAnomalyLib.study import Modality, Study, Volume
+from scipy import ndimage
+
+from ..data import DATA, load
+from .cases import EVALUATION
+from .measures import dice
+
+
+def prepared(files: dict[Modality, Path]) -> PreparedStudy:
+    """Read and prepare."""
+    return prepare(Study({m: read_scan(p, m) for m, p in files.items()}))
+
+
+def itk_affine(path: Path) -> np.ndarray:
+    """(4, 4) in RAS from an ITK text transform."""
+    transform = sitk.ReadTransform(str(path))
+    matrix = np.eye(4)
+    origin = np.array(transform.TransformPoint((0.0, 0.0, 0.0)))
+    matrix[:3, :3] = np.stack([np.array(transform.TransformPoint(tuple(e))) - origin for e in np.eye(3)], 1)
+    matrix[:3, 3] = origin
+    return LPS @ matrix @ LPS
+
+
+def intracranial(labels: Volume) -> np.ndarray:
+    """Everything inside the outline of an automatic segmentation of the brain: closed by 6 mm and filled."""
+    mask = labels.array > 0
+    steps = round(6 / labels.spacing[0])
+    wide = np.pad(mask, steps)
+    closed = ndimage.binary_closing(wide, iterations=steps)
+    return ndimage.binary_fill_holes(closed)[steps:-steps, steps:-steps, steps:-steps]
+
+
+def raw() -> Iterator[tuple[str, str]]:
+    """The scan as it left the scanner: brain mask, and its own transforms between the modalities."""
+    case = EVALUATION / "ms_raw_12"
+    f, t1, t2 = Modality.FLAIR, Modality.T1, Modality.T2
+    result = prepared({m: case / f"{m.key}.nii.gz" for m in (f, t1, t2)})
+    template = load_template()
+    world = result.template_to_reference
+    for m in (t1, t2):
+        matrix = itk_affine(case / f"{m.key}_to_flair.txt")
+        found = result.reference_to_scan[m] @ world
+        apart = min(mean_displacement(found, template, known @ world) for known in (matrix, np.linalg.inv(matrix)))
+        yield f"ms_raw_12, {m.value} to FLAIR, against the transform of the data set", f"{apart:.2f} mm"
+    common = load(case / "brain_mask_common.nii.gz")
+    matrix = itk_affine(case / "flair_to_common.txt")
+    for name, scans in (("three modalities", result), *((m.value, prepared({m: case / f"{m.key}.nii.gz"})) for m in (f, t1, t2))):
+        modality = scans.study.reference.modality
+        to_flair = np.eye(4) if modality is f else np.linalg.inv(result.reference_to_scan[modality])
+        grid = scans.reference
+        best = max(
+            dice(scans.brain_mask, resample(common, grid.array.shape, grid.affine, world @ to_flair) > 0.5)
+            for world in (matrix, np.linalg.inv(matrix))
+        )
+        yield f"ms_raw_12, {name}: brain mask Dice", f"{best:.3f}"
+
+
+def gliomas() -> Iterator[tuple[str, str]]:
+    """Stripped scans: the mask that came with them."""
+    for name in ("glioma_0001", "glioma_0003"):
+        result = prepared({Modality.FLAIR: EVALUATION / name / "flair.nii.gz"})
+        known = load(EVALUATION / name / "brain_mask.nii.gz").array > 0
+        yield f"{name}: brain mask Dice", f"{dice(result.brain_mask, known):.3f}"
+
+
+def ixi(count: int) -> Iterator[tuple[str, str]]:
+    """Healthy whole heads: the outline of their automatic segmentation."""
+    scores = []
+    for path in sorted((DATA / "healthy" / "ixi_t1_2mm" / "calibration").glob("*_T1.nii.gz"))[:count]:
+        label = next((DATA / "labels" / "ixi_dlmuse_2mm" / "calibration").glob(path.name.removesuffix("_T1.nii.gz") + "*"))
+        scores.append(dice(prepared({Modality.T1: path}).brain_mask, intracranial(load(label))))
+    yield f"IXI calibration, {len(scores)} subjects: brain mask Dice", f"median {np.median(scores):.3f}, worst {min(scores):.3f}"
+
+
+def main(subjects: int = 20) -> None:
+    """Print every figure as it comes."""
+    typer.echo("| what | measured |\n| --- | --- |")
+    for figures in (raw(), gliomas(), ixi(subjects)):
+        for what, value in figures:
+            typer.echo(f"| {what} | {value} |")
+
+
+if __name__ == "__main__":
+    typer.run(main)
