@@ -122,7 +122,20 @@ def test_a_place_that_is_usually_dark_needs_to_be_darker_to_count():
     assert z[4, 4, 1] == pytest.approx(-2) and z[4, 4, 6] == pytest.approx(-1)
 
 
-def test_places_are_learned_for_t1_alone():
-    usual = healthy_places(Modality.T1)
-    assert usual is not None and usual.sd.array.min() >= 1 and 0.5 < np.abs(usual.mean.array).max() < 3
-    assert healthy_places(Modality.FLAIR) is None
+def test_places_are_learned_where_healthy_scans_exist():
+    for modality in (Modality.T1, Modality.FLAIR):
+        usual = healthy_places(modality)
+        assert usual is not None and usual.sd.array.min() >= 1 and 0.3 < usual.mean.array.max() < 3
+    assert healthy_places(Modality.T2) is None and healthy_places(Modality.T1C) is None
+
+
+def test_the_limbic_lobe_is_expected_to_be_bright_on_flair_and_white_matter_is_not():
+    usual = healthy_places(Modality.FLAIR)
+    assert usual is not None
+
+    def at(r: float, a: float, s: float) -> float:
+        i, j, k = (np.linalg.inv(usual.mean.affine) @ [r, a, s, 1])[:3].round().astype(int)
+        return float(usual.mean.array[k, j, i])
+
+    assert at(-38, 2, 0) > 0.5 and at(38, 2, 0) > 0.5
+    assert abs(at(-25, -20, 32)) < 0.2

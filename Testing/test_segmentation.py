@@ -25,6 +25,7 @@ from conftest import make_detection
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+HALF = SegmentationSettings(ThresholdSettings(threshold=0.5, low=0.3))
 SPACING = (2.0, 1.0, 0.5)
 unit = st.floats(0, 1)
 seeds = st.integers(0, 2**32 - 1)
@@ -168,7 +169,7 @@ def test_morphology_in_a_box_is_morphology_on_the_whole(seed, opening, closing, 
 
 
 def test_the_made_lesion_becomes_one_finding_that_is_described_as_it_was_made(detection):
-    found = segment(detection, SegmentationSettings())
+    found = segment(detection, HALF)
     assert len(found.findings) == 1
     finding = found.findings[0]
     assert finding.volume_ml == pytest.approx(4 / 3 * np.pi * 9**3 / 1000, rel=0.25)
@@ -188,7 +189,7 @@ def test_findings_are_numbered_by_their_peak_and_labels_follow():
     score[20:23, 20:23, 40:43] = 0.99
     score[30, 50, 20] = 0.7
     score *= detection.brain_mask
-    found = segment(replace(detection, anomaly_score=score), SegmentationSettings())
+    found = segment(replace(detection, anomaly_score=score), HALF)
     peaks = [f.peak_score for f in found.findings]
     assert peaks == sorted(peaks, reverse=True) and len(peaks) == 3
     for finding in found.findings:

@@ -1,7 +1,11 @@
-"""Learn what is usual at each place on T1: ``python -m training.build_healthy_places`` (about 6 minutes on two cores).
+"""Learn what is usual at each place: ``python -m training.build_healthy_places`` (about 6 minutes on two cores).
 
-The 60 healthy IXI training subjects are prepared and their z-scores brought to the template; mean and spread over subjects,
-smoothed by 4 mm, are kept at 2 mm. Real healthy FLAIR and T2 are too few for this: there the anatomy alone speaks.
+T1: the 60 healthy IXI training subjects are prepared and their z-scores brought to the template; mean and spread over
+subjects, smoothed by 4 mm, are kept at 2 mm.
+
+FLAIR: there is one real healthy scan to learn from, so only what anatomy leads one to expect is measured on it, one
+number a structure: the limbic lobe is brighter than other cortex (Hirai et al., Radiology 215 (2000) 470–475). On T2 the
+same measurement gives less than 0.1 SD, so nothing is kept.
 """
 
 from __future__ import annotations
@@ -12,9 +16,10 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import typer
-from BrainSSLAnomalyLib.detector import zscore_maps
+from BrainSSLAnomalyLib.anatomy import Region, Zone
+from BrainSSLAnomalyLib.detector import scored_voxels, zscore_maps
 from BrainSSLAnomalyLib.preparation import prepare
-from BrainSSLAnomalyLib.preparation.template import COARSE_AFFINE, COARSE_SHAPE
+from BrainSSLAnomalyLib.preparation.template import COARSE_AFFINE, COARSE_SHAPE, TEMPLATE_AFFINE, load_template
 from BrainSSLAnomalyLib.resampling import resample
 from BrainSSLAnomalyLib.scoring.places import MEAN_STEP, SD_STEP
 from BrainSSLAnomalyLib.study import Modality, Scan, Study, Volume
@@ -24,6 +29,7 @@ from scipy import ndimage
 from .build_anatomy import OUT
 from .data import DATA, load
 
+LIMBIC = ("INSULA", "CINGULATE", "HIPPOCAMPUS", "AMYGDALA", "CAUDATE")
 SMOOTHING_VOXELS = 2.0
 LARGEST = 3.0
 """z-scores are cut at ± this: one subject with a cyst must not make the place unusual for all."""
@@ -39,9 +45,34 @@ def on_template(path: Path) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     return values, (inside > 0.9).astype(np.float32)
 
 
-def main(workers: int = 2) -> None:
-    """Write ``Resources/Anatomy/places_t1.nii.gz``."""
-    out = OUT / "places_t1.nii.gz"
+def limbic(modality: Modality) -> NDArray[np.float32]:
+    """Mean z of a contrast with a single real healthy scan: one number for each limbic structure, both sides together."""
+    path = DATA / "healthy" / "singles" / f"a_{modality.value}.nii.gz"
+    prepared = prepare(Study({modality: Scan(load(path), modality, path.name)}))
+    z = zscore_maps(prepared, by_place=False)[modality]
+    fluid = np.isin(prepared.anatomy.zones[prepared.box], [Zone.CSF, Zone.VENTRICLE])
+    here = np.where(scored_voxels(prepared) & ~fluid, prepared.anatomy.regions[prepared.box], 0)
+    there = load_template().regions
+    mean = np.zeros(there.shape, np.float32)
+    for name in LIMBIC:
+        sides = [Region[f"LEFT_{name}"], Region[f"RIGHT_{name}"]]
+        offset = max(0.0, float(np.clip(z[np.isin(here, sides)], -LARGEST, LARGEST).mean()))
+        print(f"{modality.value}, {name.lower()}: {offset:+.2f} SD", flush=True)
+        mean[np.isin(there, sides)] = offset
+    mean = ndimage.gaussian_filter(mean, 2.0)
+    return resample(Volume(mean, TEMPLATE_AFFINE), COARSE_SHAPE, COARSE_AFFINE)
+
+
+def save(modality: Modality, mean: NDArray, sd: NDArray) -> None:
+    """Write ``Resources/Anatomy/places_<modality>.nii.gz``."""
+    out = OUT / f"places_{modality.key}.nii.gz"
+    stored = np.stack([np.clip(mean * MEAN_STEP + 128, 0, 255), np.clip(np.maximum(sd, 1) * SD_STEP, 0, 255)]).round().astype(np.uint8)
+    nib.save(nib.nifti1.Nifti1Image(stored.T, COARSE_AFFINE), out)
+    print(f"{out.name}: {out.stat().st_size / 1e3:.0f} kB; mean {mean.min():.2f} to {mean.max():.2f} SD, spread up to {sd.max():.2f}")
+
+
+def t1(workers: int) -> None:
+    """From all training subjects."""
     total, squares, count = (np.zeros(COARSE_SHAPE, np.float32) for _ in range(3))
     paths = sorted((DATA / "healthy" / "ixi_t1_2mm" / "train").glob("*_T1.nii.gz"))
     with ProcessPoolExecutor(workers) as pool:
@@ -54,12 +85,16 @@ def main(workers: int = 2) -> None:
     known = count > 0.3 * len(paths)
     mean = np.where(known, total / np.maximum(count, 1), 0)
     sd = np.where(known, np.sqrt(np.maximum(squares / np.maximum(count, 1) - mean**2, 0)), 1)
-    stored = np.stack([np.clip(mean * MEAN_STEP + 128, 0, 255), np.clip(np.maximum(sd, 1) * SD_STEP, 0, 255)]).round().astype(np.uint8)
-    nib.save(nib.nifti1.Nifti1Image(stored.T, COARSE_AFFINE), out)
-    print(
-        f"{out.name}: {out.stat().st_size / 1e3:.0f} kB; mean {mean[known].min():.2f} to {mean[known].max():.2f} SD, "
-        f"spread up to {sd[known].max():.2f}"
-    )
+    save(Modality.T1, mean, sd)
+
+
+def main(workers: int = 2, only: str = "") -> None:
+    """Write the maps of every contrast, or of one (``--only flair``)."""
+    if only in Modality.FLAIR.key:
+        mean = limbic(Modality.FLAIR)
+        save(Modality.FLAIR, mean, np.ones_like(mean))
+    if only in Modality.T1.key:
+        t1(workers)
 
 
 if __name__ == "__main__":
