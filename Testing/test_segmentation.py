@@ -187,7 +187,7 @@ def test_findings_are_numbered_by_their_peak_and_labels_follow():
     detection = make_detection()
     score = detection.anomaly_score.copy()
     score[20:23, 20:23, 40:43] = 0.99
-    score[30, 50, 20] = 0.7
+    score[30, 50, 20:22] = 0.7
     score *= detection.brain_mask
     found = segment(replace(detection, anomaly_score=score), HALF)
     peaks = [f.peak_score for f in found.findings]

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -14,7 +17,7 @@ import typer
 
 from . import __version__
 from .errors import BrainSSLAnomalyError, Cancelled
-from .progress import Progress, silent
+from .progress import Progress
 from .settings import (
     DetectionSettings,
     DetectorName,
@@ -191,21 +194,35 @@ def demo(
     _announce(target, segmentation, quiet, False)
 
 
+_interrupted = threading.Event()
+
+
+def _on_interrupt(*_: object) -> None:
+    """Ctrl-C stops at once, and at the next step of the work where a library has swallowed the exception."""
+    _interrupted.set()
+    raise KeyboardInterrupt
+
+
 def main() -> None:
     """Entry point: one sentence for what users can mend (exit code 2), one for what they cannot (1)."""
     debug = "--debug" in sys.argv
     arguments = [a for a in sys.argv[1:] if a != "--debug"]
     try:
+        signal.signal(signal.SIGINT, _on_interrupt)
         code = app(arguments, standalone_mode=False)
-    except Cancelled as error:
-        _stop(str(error), 130)
+        if _interrupted.is_set():  # typer makes an exit code of it, in some versions
+            raise KeyboardInterrupt
+    except Cancelled:
+        _cancel()
     except BrainSSLAnomalyError as error:
         if debug:
             raise
         _stop(str(error), 2)
     except (KeyboardInterrupt, typer.Abort):
-        _stop("Cancelled: nothing was written.", 130)
+        _cancel()
     except Exception as error:
+        if _interrupted.is_set():  # a library made something else of it
+            _cancel()
         if hasattr(error, "format_message"):  # the command line itself is wrong: click says how
             _stop(f"{error.format_message()} See --help.", 2)
         if debug:
@@ -217,6 +234,12 @@ def main() -> None:
 def _stop(sentence: str, code: int) -> None:
     print(sentence, file=sys.stderr)
     raise SystemExit(code)
+
+
+def _cancel() -> None:
+    print(Cancelled(), file=sys.stderr, flush=True)
+    sys.stdout.flush()
+    os._exit(130)  # an orderly exit dies by the signal instead if it came during an import
 
 
 def _detect_into(stage: Path, study: Any, detection_settings: DetectionSettings, settings: SegmentationSettings, progress: Progress) -> Any:
@@ -239,7 +262,6 @@ def _detect_into(stage: Path, study: Any, detection_settings: DetectionSettings,
 @contextmanager
 def _update(folder: Path) -> Iterator[Path]:
     """Files written to a temporary folder, and moved over the old ones when all are there."""
-    import os
     import tempfile
 
     with tempfile.TemporaryDirectory(prefix=".partial-", dir=folder) as name:
@@ -309,7 +331,7 @@ def _speaker(quiet: bool) -> Callable[[str], None]:
 @contextmanager
 def _progress(quiet: bool) -> Iterator[Progress]:
     if quiet or not sys.stderr.isatty():
-        yield silent
+        yield lambda stage, fraction: _stop_if_interrupted()
         return
     from rich.console import Console
     from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
@@ -320,6 +342,12 @@ def _progress(quiet: bool) -> Iterator[Progress]:
         task = bar.add_task("Reading", total=1.0)
 
         def tell(stage: str, fraction: float) -> None:
+            _stop_if_interrupted()
             bar.update(task, description=stage, completed=fraction)
 
         yield tell
+
+
+def _stop_if_interrupted() -> None:
+    if _interrupted.is_set():
+        raise Cancelled
