@@ -122,6 +122,15 @@ def test_dilation_is_that_of_scipy_with_the_same_ellipsoid(seed, radii_ijk):
     assert np.array_equal(morphology.dilated(mask, 12.0, spacing), ndimage.binary_dilation(mask, ball))
 
 
+@given(seeds)
+def test_filling_holes_is_that_of_scipy(seed):
+    from scipy import ndimage
+
+    mask, _ = some_mask(seed)
+    shell = mask ^ ndimage.binary_erosion(mask)
+    assert np.array_equal(morphology.filled(shell), ndimage.binary_fill_holes(shell))
+
+
 def test_a_radius_is_in_millimetres_whatever_the_voxels():
     dot = np.zeros((21, 41, 81), bool)
     dot[10, 20, 40] = True

@@ -36,6 +36,7 @@ class Segmenter:
         affine = detection.reference.affine.copy()
         affine[:3, 3] = (affine @ [box[2].start, box[1].start, box[0].start, 1.0])[:3]
         self._affine = affine
+        self._scores = thresholds.BrainScores(self._score, self._brain)
         self._scan_score = scan_score(self._score[self._brain], detection.reference.voxel_ml)
         self._region_scores = region_scores(self._score, self._anatomy, detection.reference.voxel_ml)
 
@@ -52,7 +53,7 @@ class Segmenter:
 
     def _mask(self, settings: SegmentationSettings) -> NDArray[np.bool_]:
         reference = self._detection.reference
-        marked = thresholds.apply(self._score, self._brain, settings.threshold)
+        marked = thresholds.apply(self._score, self._brain, settings.threshold, self._scores)
         return morphology.apply(marked, self._brain, reference.spacing, reference.voxel_ml, settings.morphology)
 
     def _whole(self, cropped: NDArray) -> NDArray:

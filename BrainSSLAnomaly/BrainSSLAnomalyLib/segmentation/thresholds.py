@@ -5,6 +5,8 @@ Each takes the scores inside the brain's box, (k, j, i), with the brain mask, an
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import cc3d
 import numpy as np
 from numpy.typing import NDArray
@@ -20,29 +22,54 @@ def fixed(score: Score, brain: Mask, threshold: float) -> Mask:
     return (score >= np.float32(threshold)) & brain
 
 
-def percentile(score: Score, brain: Mask, percent: float) -> Mask:
+class BrainScores:
+    """What the adaptive methods ask of one brain's scores, worked out once: it does not change when a slider moves.
+
+    Args:
+        score, brain: (k, j, i).
+    """
+
+    def __init__(self, score: Score, brain: Mask) -> None:
+        self._values = np.sort(score[brain])
+
+    def percentile(self, percent: float) -> float:
+        """Level that ``percent`` of the scores do not exceed; infinite for an empty brain."""
+        return float(np.percentile(self._values, percent)) if self._values.size else np.inf
+
+    @cached_property
+    def median_and_spread(self) -> tuple[float, float]:
+        """Median, and 1.4826 times the median absolute deviation from it."""
+        median = self.percentile(50)
+        return median, 1.4826 * float(np.median(np.abs(self._values - median))) if self._values.size else 0.0
+
+    @cached_property
+    def otsu(self) -> float:
+        """Level that best parts the scores in two (Otsu 1979); infinite where all are equal."""
+        from skimage.filters import threshold_otsu
+
+        if self._values.size == 0 or self._values[0] == self._values[-1]:
+            return np.inf
+        return float(threshold_otsu(self._values))
+
+
+def percentile(score: Score, brain: Mask, percent: float, scores: BrainScores | None = None) -> Mask:
     """Scores above the given percentile of the brain's scores."""
-    return (score > np.percentile(score[brain], percent)) & brain if brain.any() else brain.copy()
+    return _above(score, brain, (scores or BrainScores(score, brain)).percentile(percent))
 
 
-def robust_z(score: Score, brain: Mask, sds: float) -> Mask:
+def robust_z(score: Score, brain: Mask, sds: float, scores: BrainScores | None = None) -> Mask:
     """Scores more than ``sds`` robust standard deviations (1.4826 · MAD) above the brain's median."""
-    if not brain.any():
-        return brain.copy()
-    values = score[brain]
-    median = np.median(values)
-    spread = 1.4826 * np.median(np.abs(values - median))
-    return (score > median + sds * spread) & brain
+    median, spread = (scores or BrainScores(score, brain)).median_and_spread
+    return _above(score, brain, median + sds * spread)
 
 
-def otsu(score: Score, brain: Mask) -> Mask:
-    """Scores above the level that best parts the brain's scores in two (Otsu 1979)."""
-    from skimage.filters import threshold_otsu
+def otsu(score: Score, brain: Mask, scores: BrainScores | None = None) -> Mask:
+    """Scores above the level that best parts the brain's scores in two."""
+    return _above(score, brain, (scores or BrainScores(score, brain)).otsu)
 
-    values = score[brain]
-    if values.size == 0 or values.min() == values.max():
-        return np.zeros_like(brain)
-    return (score > threshold_otsu(values)) & brain
+
+def _above(score: Score, brain: Mask, level: float) -> Mask:
+    return (score > np.float32(level)) & brain
 
 
 def hysteresis(score: Score, brain: Mask, low: float, high: float) -> Mask:
@@ -54,16 +81,16 @@ def hysteresis(score: Score, brain: Mask, low: float, high: float) -> Mask:
     return keep[labels]
 
 
-def apply(score: Score, brain: Mask, settings: ThresholdSettings) -> Mask:
-    """The mask of the chosen method."""
+def apply(score: Score, brain: Mask, settings: ThresholdSettings, scores: BrainScores | None = None) -> Mask:
+    """The mask of the chosen method; ``scores`` spares the adaptive ones their work."""
     match settings.method:
         case ThresholdMethod.FIXED:
             return fixed(score, brain, settings.threshold)
         case ThresholdMethod.PERCENTILE:
-            return percentile(score, brain, settings.percentile)
+            return percentile(score, brain, settings.percentile, scores)
         case ThresholdMethod.ROBUST_Z:
-            return robust_z(score, brain, settings.zscore)
+            return robust_z(score, brain, settings.zscore, scores)
         case ThresholdMethod.OTSU:
-            return otsu(score, brain)
+            return otsu(score, brain, scores)
         case ThresholdMethod.HYSTERESIS:
             return hysteresis(score, brain, settings.low, settings.threshold)
