@@ -2,14 +2,14 @@
 
 Healthy scans are the 20 IXI calibration subjects (T1), the FLAIR and T2 of one healthy person, and synthetic healthy
 scans drawn from the label maps (FLAIR, T1 and T2). For every set of modalities the mean volume above each deviation is
-kept (a trimmed mean), and for every scan the deviation that 0.1 ml of it exceeds.
+kept (trimmed means; real and synthetic scans count half each where real ones are few), and for every scan the deviation that 0.1 ml of it exceeds.
 """
 
 from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from itertools import combinations
@@ -29,6 +29,8 @@ from .synthesis.scans import draw_scan
 LEVELS = np.round(np.arange(0, 15.01, 0.1), 2)
 TRIMMED = 0.1
 """Share of scans left out at either end: one failed registration must not set the score of everybody."""
+ENOUGH = 10
+"""Real scans that make synthetic ones unnecessary."""
 
 Measured = tuple[str, np.ndarray, float]
 
@@ -70,18 +72,40 @@ def _measured(item: tuple[str, Callable[[], Study]]) -> tuple[str, list[Measured
     return name, list(measure(prepare(study())))
 
 
+def healthy_volume(kinds: Mapping[str, Sequence[np.ndarray]]) -> np.ndarray:
+    """Mean volume above each level: of real scans where there are enough, else real and synthetic ones count half each."""
+    if len(kinds["real"]) >= ENOUGH:
+        return trim_mean(kinds["real"], TRIMMED, axis=0)
+    return np.mean([trim_mean(scans, TRIMMED, axis=0) for scans in kinds.values() if scans], axis=0)
+
+
+def bounded(volumes: Mapping[str, np.ndarray], real: set[str]) -> dict[str, np.ndarray]:
+    """Where no real scan shows a set of modalities, it is taken to be no rarer than in its largest subset that one does show.
+
+    Synthetic contrasts are aligned and consistent to a degree that scanners never reach.
+    """
+    out = {}
+    for key, own in volumes.items():
+        parts = set(key.split("+"))
+        inner = [k for k in real if set(k.split("+")) < parts and ("flair" in k) == ("flair" in parts)]
+        floor = volumes[max(inner, key=lambda k: k.count("+"))] if key not in real and inner else own
+        out[key] = np.maximum(own, floor)
+    return out
+
+
 def main(synthetic: int = 20, seed: int = 1000, workers: int = 2) -> None:
     """Write ``Resources/Anatomy/healthy.json``."""
-    above, peaks = defaultdict(list), defaultdict(list)
+    above: dict[str, dict[str, list[np.ndarray]]] = defaultdict(lambda: {"real": [], "synthetic": []})
+    peaks = defaultdict(list)
     with ProcessPoolExecutor(workers) as pool:
         for name, results in pool.map(_measured, healthy_studies(synthetic, seed)):
             for key, ml, peak in results:
-                above[key].append(ml)
+                above[key]["synthetic" if name.startswith("synthetic") else "real"].append(ml)
                 peaks[key].append(round(peak, 3))
                 print(f"{name}: {key}, 0.1 ml above {peak:.2f}", flush=True)
+    volumes = bounded({key: healthy_volume(kinds) for key, kinds in above.items()}, {k for k, v in above.items() if v["real"]})
     tables = {
-        key: {"healthy_ml": [round(float(v), 5) for v in trim_mean(above[key], TRIMMED, axis=0)], "peaks": sorted(peaks[key])}
-        for key in sorted(above)
+        key: {"healthy_ml": [round(float(v), 5) for v in volumes[key]], "peaks": sorted(peaks[key])} for key in sorted(volumes)
     }
     (OUT / "healthy.json").write_text(json.dumps({"levels": LEVELS.tolist(), "tables": tables}), encoding="utf-8")
 

@@ -33,6 +33,12 @@ IN_PLACE_MM = 3.0
 whoever brought it there has mostly done more than an affine can."""
 
 
+AIR_MM = 30.0
+
+LARGEST_STRETCH = 1.4
+"""By how much an affine may stretch or squeeze a head along any axis, against the similarity it started from."""
+
+
 def template_picture(template: Template, modality: Modality, *, skull: bool) -> Volume:
     """The template drawn in a contrast, with or without the head around it."""
     values = _TYPICAL["T1" if modality is Modality.T1C else modality.value]
@@ -54,6 +60,8 @@ def register_to_template(scan: Volume, modality: Modality, template: Template, *
         (4, 4): RAS mm of the template → RAS mm of the patient; exactly the identity for a scan in template space.
     """
     moving = coarse_copy(scan, 2.0)
+    if not skull:  # the air around a brain is known: without it, pushing the template out of the picture would cost nothing
+        moving = _padded(moving, AIR_MM)
     picture = template_picture(template, modality, skull=skull)
     fixed, image = to_sitk(picture), to_sitk(_capped(moving))
     start = _best_start(picture, moving, skull=skull)
@@ -70,7 +78,16 @@ def register_to_template(scan: Volume, modality: Modality, template: Template, *
     else:
         mask = None
     final = _as_ras(_optimise(fixed, image, affine, shrink=[2, 1], sigma=[3, 1.5], share=0.25, mask=mask))
+    if not _shaped_like_a_head(final, _as_ras(similar)):
+        final = _as_ras(similar)
     return np.eye(4) if mean_displacement(final, template) <= IN_PLACE_MM else final
+
+
+def _shaped_like_a_head(affine: NDArray[np.float64], similarity: NDArray[np.float64]) -> bool:
+    """Whether an affine is no mirror image, and stretches nothing beyond `LARGEST_STRETCH`."""
+    change = affine[:3, :3] @ np.linalg.inv(similarity[:3, :3])
+    stretch = np.linalg.svd(change, compute_uv=False)
+    return bool(np.linalg.det(change) > 0 and stretch[0] < LARGEST_STRETCH and stretch[-1] > 1 / LARGEST_STRETCH)
 
 
 def mean_displacement(world: NDArray[np.float64], template: Template, other: NDArray[np.float64] | None = None) -> float:
@@ -106,6 +123,14 @@ def _capped(volume: Volume) -> Volume:
     positive = volume.array[volume.array > volume.array.min()]
     low, high = np.percentile(positive, (0.5, 99.0)) if positive.size else (0.0, 1.0)
     return Volume(np.clip(volume.array, min(low, float(volume.array.min())), high), volume.affine)
+
+
+def _padded(volume: Volume, margin_mm: float) -> Volume:
+    """With a margin of its lowest value on all sides."""
+    k, j, i = (round(margin_mm / s) for s in volume.spacing)
+    affine = volume.affine.copy()
+    affine[:3, 3] = (affine @ [-i, -j, -k, 1.0])[:3]
+    return Volume(np.pad(volume.array, ((k, k), (j, j), (i, i)), constant_values=volume.array.min()), affine)
 
 
 def _method(*, shrink: list[int], sigma: list[float], share: float, iterations: int = 100) -> sitk.ImageRegistrationMethod:
