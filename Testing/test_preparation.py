@@ -12,7 +12,13 @@ from BrainSSLAnomalyLib.errors import PreparationFailed
 from BrainSSLAnomalyLib.imageio import read_scan
 from BrainSSLAnomalyLib.preparation import prepare
 from BrainSSLAnomalyLib.preparation.brain import stripped_mask
-from BrainSSLAnomalyLib.preparation.registration import mean_displacement, register_rigidly, register_to_template, template_picture
+from BrainSSLAnomalyLib.preparation.registration import (
+    _shaped_like_a_head,
+    mean_displacement,
+    register_rigidly,
+    register_to_template,
+    template_picture,
+)
 from BrainSSLAnomalyLib.preparation.template import TEMPLATE_AFFINE, TEMPLATE_SHAPE, load_template
 from BrainSSLAnomalyLib.preparation.tissue import fit_tissues
 from BrainSSLAnomalyLib.resampling import resample
@@ -154,6 +160,12 @@ def test_a_scan_in_template_space_is_left_where_it_is(patient):
     assert np.array_equal(register_to_template(scan, T1, template, skull=True), np.eye(4))
     away, _ = moved(scan, (0, 0, 12), (9, 0, 0))
     assert not np.array_equal(register_to_template(away, T1, template, skull=True), np.eye(4))
+
+
+def test_an_affine_that_mirrors_or_crushes_a_head_is_not_believed():
+    assert _shaped_like_a_head(np.diag([1.1, 0.9, 1.0, 1]), np.eye(4))
+    assert not _shaped_like_a_head(np.diag([1.0, 1, -1, 1]), np.eye(4))
+    assert not _shaped_like_a_head(np.diag([1.0, 1, 0.5, 1]), np.eye(4))
 
 
 def test_stripped_scans_are_recognised_and_whole_heads_are_not(patient, prepared):

@@ -129,7 +129,7 @@ def test_places_are_learned_where_healthy_scans_exist():
     assert healthy_places(Modality.T2) is None and healthy_places(Modality.T1C) is None
 
 
-def test_the_limbic_lobe_is_expected_to_be_bright_on_flair_and_white_matter_is_not():
+def test_the_limbic_lobe_is_expected_to_be_brighter_on_flair_than_white_matter():
     usual = healthy_places(Modality.FLAIR)
     assert usual is not None
 
@@ -138,4 +138,19 @@ def test_the_limbic_lobe_is_expected_to_be_bright_on_flair_and_white_matter_is_n
         return float(usual.mean.array[k, j, i])
 
     assert at(-38, 2, 0) > 0.5 and at(38, 2, 0) > 0.5
-    assert abs(at(-25, -20, 32)) < 0.2
+    assert at(-25, -20, 32) < at(-38, 2, 0) - 0.25
+
+
+def test_real_and_synthetic_healthy_scans_count_half_each_where_real_ones_are_few():
+    build = pytest.importorskip("training.build_healthy_table")
+    one, other = np.full(3, 4.0), np.full(3, 2.0)
+    assert build.healthy_volume({"real": [one], "synthetic": [other] * 20}) == pytest.approx(3.0)
+    assert build.healthy_volume({"real": [one] * build.ENOUGH, "synthetic": [other] * 20}) == pytest.approx(4.0)
+    assert build.healthy_volume({"real": [], "synthetic": [other]}) == pytest.approx(2.0)
+
+
+def test_a_set_that_no_real_scan_shows_is_no_rarer_than_its_largest_subset_that_one_does():
+    build = pytest.importorskip("training.build_healthy_table")
+    volumes = {"flair": np.array([5.0]), "flair+t2": np.array([3.0]), "flair+t1+t2": np.array([1.0]), "t1+t2": np.array([2.0])}
+    found = build.bounded(volumes, {"flair", "flair+t2"})
+    assert {k: float(v[0]) for k, v in found.items()} == {"flair": 5, "flair+t2": 3, "flair+t1+t2": 3, "t1+t2": 2}

@@ -2,7 +2,8 @@
 
 Healthy scans are the 20 IXI calibration subjects (T1), the FLAIR and T2 of one healthy person, and synthetic healthy
 scans drawn from the label maps (FLAIR, T1 and T2). For every set of modalities the mean volume above each deviation is
-kept (trimmed means; real and synthetic scans count half each where real ones are few), and for every scan the deviation that 0.1 ml of it exceeds.
+kept (trimmed means; real and synthetic scans count half each where real ones are few), and for every scan the deviation
+that 0.1 ml of it exceeds.
 """
 
 from __future__ import annotations
@@ -104,9 +105,7 @@ def main(synthetic: int = 20, seed: int = 1000, workers: int = 2) -> None:
                 peaks[key].append(round(peak, 3))
                 print(f"{name}: {key}, 0.1 ml above {peak:.2f}", flush=True)
     volumes = bounded({key: healthy_volume(kinds) for key, kinds in above.items()}, {k for k, v in above.items() if v["real"]})
-    tables = {
-        key: {"healthy_ml": [round(float(v), 5) for v in volumes[key]], "peaks": sorted(peaks[key])} for key in sorted(volumes)
-    }
+    tables = {key: {"healthy_ml": [round(float(v), 5) for v in volumes[key]], "peaks": sorted(peaks[key])} for key in sorted(volumes)}
     (OUT / "healthy.json").write_text(json.dumps({"levels": LEVELS.tolist(), "tables": tables}), encoding="utf-8")
 
 

@@ -59,7 +59,7 @@ def detect(study: Study, settings: DetectionSettings = _DEFAULTS, progress: Prog
         detector=settings.detector.value,
         inputs=tuple(study.scans[m] for m in study.modalities),
         seconds=seconds,
-        warnings=_warnings(brain_ml),
+        warnings=_warnings(brain_ml, study),
         scan_p_value=table.p_value(peak_deviation(prepared, deviation)),
         facts={
             "brain_volume_ml": round(brain_ml, 1),
@@ -119,8 +119,13 @@ def peak_deviation(prepared: PreparedStudy, deviation: NDArray[np.float32]) -> f
     return float(-np.partition(-values, rank - 1)[rank - 1])
 
 
-def _warnings(brain_ml: float) -> tuple[str, ...]:
+def _warnings(brain_ml: float, study: Study) -> tuple[str, ...]:
+    said = []
     low, high = USUAL_BRAIN_ML
-    if low <= brain_ml <= high:
-        return ()
-    return (f"The brain mask holds {brain_ml:.0f} ml, outside the usual {low:.0f} to {high:.0f} ml: check it before using the results.",)
+    if not low <= brain_ml <= high:
+        said.append(
+            f"The brain mask holds {brain_ml:.0f} ml, outside the usual {low:.0f} to {high:.0f} ml: check it before using the results."
+        )
+    if Modality.FLAIR not in study.modalities:
+        said.append("Without a FLAIR this detector misses most lesions and may mark fluid instead: add one if there is any.")
+    return tuple(said)

@@ -43,8 +43,8 @@ class ThresholdSettings:
     """
 
     method: ThresholdMethod = ThresholdMethod.HYSTERESIS
-    threshold: float = 0.9
-    low: float = 0.3
+    threshold: float = 0.7
+    low: float = 0.2
     percentile: float = 99.0
     zscore: float = 5.0
 

@@ -1,7 +1,8 @@
 """What is usual at each place in healthy people: mean and spread of z, on the template grid.
 
-Tissue means and the anatomy do not explain everything: motor cortex is darker on T1 than other cortex, the limbic lobe is
-brighter on FLAIR, the putamen varies from person to person. ``python -m training.build_healthy_places`` learns the rest from healthy scans.
+Tissue means and the anatomy do not explain everything: motor cortex is darker on T1 than other cortex, the limbic lobe and the
+optic radiation are brighter on FLAIR, the putamen varies from person to person. ``python -m training.build_healthy_places`` learns
+the rest from healthy scans.
 """
 
 from __future__ import annotations
@@ -21,8 +22,7 @@ MEAN_STEP, SD_STEP = 16.0, 32.0
 
 
 LEARNED = (Modality.T1, Modality.FLAIR)
-"""T1 voxel by voxel from 60 people; FLAIR one number a limbic structure, since one healthy scan is all there is. On T2 the same
-structures were found to be as bright as other cortex."""
+"""T1 from 60 people; FLAIR from the one healthy scan there is, halved towards nothing, since half of it is that person's own."""
 
 
 @dataclass(frozen=True)
