@@ -85,6 +85,12 @@ def test_segment_with_the_same_settings_gives_exactly_the_mask_of_detect(detecte
     assert json.loads((detected / "result.json").read_text())["segmentation_settings"] == was
 
 
+def test_without_a_flair_users_are_warned(scans, tmp_path):
+    done = run("detect", "--t1", scans / "t1.nii.gz", "--output", tmp_path / "r")
+    assert done.returncode == 0 and "Warning: Without a FLAIR" in done.stdout
+    assert "Without a FLAIR" in (tmp_path / "r" / "report.html").read_text(encoding="utf-8")
+
+
 def test_report_draws_the_page_again(detected):
     (detected / "report.html").unlink()
     assert run("report", detected, "--quiet").returncode == 0

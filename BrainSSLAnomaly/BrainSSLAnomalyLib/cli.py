@@ -111,7 +111,7 @@ def detect(
         for scan in study.scans.values():
             if scan.guessed_from:
                 say(f"{scan.source} is taken as {scan.modality.value} (from {scan.guessed_from})")
-        result = _detect_into(stage, study, DetectionSettings(detector, bias_correction), settings, progress)
+        result = _detect_into(stage, study, DetectionSettings(detector, bias_correction), settings, progress, say)
     _announce(target, result, quiet, as_json)
 
 
@@ -187,7 +187,7 @@ def demo(
         for modality, scan in study.scans.items():
             write_volume(stage / "patient" / f"{modality.key}.nii.gz", scan.volume, np.int16)
         write_volume(stage / "patient" / "true_lesions.nii.gz", truth, np.uint8)
-        segmentation = _detect_into(stage, study, DetectionSettings(), SegmentationSettings(), progress)
+        segmentation = _detect_into(stage, study, DetectionSettings(), SegmentationSettings(), progress, say)
     true = truth.array > 0
     dice = 2 * (segmentation.mask & true).sum() / max(1, segmentation.mask.sum() + true.sum())
     say(f"Dice with the lesions that were put in: {dice:.2f} (synthetic and easy; it shows that the program works, not how well)")
@@ -242,13 +242,22 @@ def _cancel() -> None:
     os._exit(130)  # an orderly exit dies by the signal instead if it came during an import
 
 
-def _detect_into(stage: Path, study: Any, detection_settings: DetectionSettings, settings: SegmentationSettings, progress: Progress) -> Any:
+def _detect_into(
+    stage: Path,
+    study: Any,
+    detection_settings: DetectionSettings,
+    settings: SegmentationSettings,
+    progress: Progress,
+    say: Callable[[str], None],
+) -> Any:
     from .detector import detect as run
     from .imageio import write_results
     from .report import write_report
     from .segmentation import segment as cut
 
     detection = run(study, detection_settings, lambda stage_name, fraction: progress(stage_name, 0.02 + 0.8 * fraction))
+    for warning in detection.warnings:
+        say(f"Warning: {warning}")
     progress("Segmenting", 0.85)
     segmentation = cut(detection, settings)
     progress("Writing", 0.87)
