@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+TORCH ?= torch==2.13.0
 
 .PHONY: setup demo test lint types benchmark format clean
 
@@ -24,10 +25,15 @@ lint: $(STAMP)
 types: $(STAMP)
 	$(BIN)/mypy
 
-test: lint types
+# A version is named, since the newest torch may bring gigabytes of CUDA with it.
+$(VENV)/.torch: $(STAMP)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check "$(TORCH)"
+	@touch $@
+
+test: $(VENV)/.torch lint types
 	$(BIN)/pytest
 
-benchmark: $(STAMP)
+benchmark: $(VENV)/.torch
 	$(BIN)/pytest Testing/benchmarks --benchmark-only --benchmark-columns=median,min,max,rounds
 
 format: $(STAMP)

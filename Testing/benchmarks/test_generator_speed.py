@@ -1,0 +1,25 @@
+"""How many healthy patients are made a second? Run by ``make benchmark``; aim on two cores: one of 96³ in three contrasts."""
+
+from __future__ import annotations
+
+import pytest
+from conftest import DATA
+
+torch = pytest.importorskip("torch", reason="synthesis for training needs torch")
+
+
+@pytest.fixture(scope="module")
+def generator(tmp_path_factory):
+    from training.synthesis.archive import read, write
+    from training.synthesis.generator import GeneratorSettings, ScanGenerator
+
+    if not DATA.is_dir():
+        pytest.skip("label maps are absent; set BRAINSSL_DATA to their folder")
+    archive = tmp_path_factory.mktemp("archive") / "labels.npz"
+    write(archive, most=3)
+    return ScanGenerator(read(archive), GeneratorSettings())
+
+
+def test_four_patients_of_96_voxels_a_side_in_three_contrasts(benchmark, generator):
+    seed = torch.Generator().manual_seed(0)
+    benchmark.pedantic(lambda: generator(4, seed), rounds=5, warmup_rounds=1)

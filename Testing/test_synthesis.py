@@ -1,0 +1,177 @@
+"""Healthy scans are drawn from label maps: the same seed gives the same scan, and what must hold of a scan holds."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="synthesis for training needs torch: pip install 'brain-ssl-anomaly[model]'")
+
+from BrainSSLAnomalyLib.anatomy import Tissue  # noqa: E402
+from BrainSSLAnomalyLib.study import Modality  # noqa: E402
+from hypothesis import given, settings  # noqa: E402
+from hypothesis import strategies as st  # noqa: E402
+
+from training.synthesis import acquisition  # noqa: E402
+from training.synthesis.archive import LabelArchive  # noqa: E402
+from training.synthesis.generator import LEFT_RIGHT, GeneratorSettings, ScanGenerator  # noqa: E402
+from training.synthesis.noise import smooth_field, spread  # noqa: E402
+
+CODES = np.array([0, 2, 3, 4, 12, 17, 24, 41, 42, 43, 51, 53, 502, 515])
+SMALL = GeneratorSettings(shape=(40, 48, 40), spacing=2.0, shift_mm=3.0, stripped=0.0)
+T1, T2, FLAIR = SMALL.modalities
+
+
+def head() -> LabelArchive:
+    """Nested ellipsoids: ventricle, white matter, cortex, CSF, bone and skin, with sides and a putamen each."""
+    k, j, i = np.meshgrid(*(np.arange(n) - (n - 1) / 2 for n in (80, 96, 80)), indexing="ij")
+    radius = np.sqrt((k / 30) ** 2 + (j / 38) ** 2 + (i / 30) ** 2)
+    left = i < 0
+    codes = np.zeros(k.shape, int)
+    for limit, code in ((1.3, 502), (1.25, 515), (1.05, 24)):
+        codes[radius < limit] = code
+    for limit, sides in ((0.95, (3, 42)), (0.75, (2, 41)), (0.25, (4, 43))):
+        codes = np.where(radius < limit, np.where(left, *sides), codes)
+    putamen = (k / 8) ** 2 + (j / 12) ** 2 + ((abs(i) - 15) / 4) ** 2 < 1
+    codes = np.where(putamen, np.where(left, 12, 51), codes)
+    return LabelArchive((np.searchsorted(CODES, codes).astype(np.uint8),), CODES)
+
+
+def seeded(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+@pytest.fixture(scope="module")
+def draw():
+    """Draws two patients with some settings changed."""
+    archive = head()
+    return lambda seed=0, batch=2, **changed: ScanGenerator(archive, replace(SMALL, **changed))(batch, seeded(seed))
+
+
+def test_the_same_seed_gives_the_same_scan_and_another_seed_another(draw):
+    one, same, other = draw(7), draw(7), draw(8)
+    assert torch.equal(one.images, same.images) and torch.equal(one.labels, same.labels)
+    assert not torch.equal(one.images, other.images)
+
+
+def test_scans_are_finite_and_not_negative_and_their_brain_has_a_median_of_one(draw):
+    for seed in range(4):
+        sample = draw(seed)
+        assert sample.images.shape == (2, 3, *SMALL.shape) and sample.brain.shape == (2, 1, *SMALL.shape)
+        assert torch.isfinite(sample.images).all() and sample.images.min() >= 0
+        for scan, brain in zip(sample.images, sample.brain, strict=True):
+            assert scan[:, brain[0]].median(1).values == pytest.approx([1, 1, 1], abs=1e-3)
+
+
+def test_typical_contrasts_have_their_tissues_in_order(draw):
+    order = {T1: ("fluid", "cortex", "white"), T2: ("white", "cortex", "fluid"), FLAIR: ("fluid", "white", "cortex")}
+    codes = {"white": (2, 41), "cortex": (3, 42), "fluid": (24,)}
+    right = 0
+    for seed in range(10):
+        sample = draw(seed, 1, at_random=0.0, thickest_mm=2.0)
+        for channel, modality in enumerate(SMALL.modalities):
+            level = {
+                name: float(sample.images[0, channel][torch.from_numpy(np.isin(CODES[sample.labels[0].numpy()], wanted))].median())
+                for name, wanted in codes.items()
+            }
+            names = order[modality]
+            right += level[names[0]] < level[names[1]] < level[names[2]]
+    assert right >= 24, f"{right} of 30 scans have their tissues in the order of their contrast"
+
+
+def test_random_contrasts_are_not_all_alike(draw):
+    whites = [float(draw(seed, 1, at_random=1.0).images[0, 0][draw(seed, 1, at_random=1.0).labels[0] == 1].median()) for seed in range(6)]
+    assert np.std(whites) > 0.1
+
+
+def test_left_stays_left_when_a_patient_is_mirrored():
+    generator = ScanGenerator(head(), replace(SMALL, rotation_degrees=0.0, shift_mm=0.0, shear=0.0, elastic={60.0: 0.0}))
+    across = torch.arange(SMALL.shape[2])
+    for seed in range(6):
+        labels = generator.warped(1, seeded(seed))[0]
+        for left, right in ((4, 43), (12, 51), (2, 41)):
+            i = [float(across.expand(SMALL.shape)[labels == int(np.searchsorted(CODES, c))].float().mean()) for c in (left, right)]
+            assert i[0] < i[1]
+
+
+def test_every_side_has_its_twin_once():
+    codes = [c for pair in LEFT_RIGHT for c in pair]
+    assert len(codes) == len(set(codes))
+
+
+def test_stripped_patients_have_no_head_and_whole_ones_do(draw):
+    for seed in range(3):
+        bare, whole = (draw(seed, stripped=share, shape=(54, 62, 54)) for share in (1.0, 0.0))
+        skin = torch.from_numpy(np.isin(CODES[bare.labels.numpy()], 502))[:, None].expand_as(bare.images)
+        assert float((bare.images[skin] > 0).float().mean()) < 0.05
+        assert float((whole.images[skin] > 0).float().mean()) > 0.9
+
+
+def test_what_was_not_acquired_is_empty_in_every_scan_and_no_brain(draw):
+    missing = 0
+    for seed in range(12):
+        sample = draw(seed, 1)
+        empty = (sample.labels[0] == 0) & (sample.images[0] == 0).all(0)
+        planes = [empty.movedim(axis, 0).flatten(1).all(1).any() for axis in range(3)]
+        missing += any(planes)
+        assert not (sample.brain[0, 0] & (sample.labels[0] == 0)).any()
+    assert 0 < missing < 9
+
+
+@settings(max_examples=15)
+@given(st.integers(0, 1000), st.floats(1.0, 12.0))
+def test_a_smooth_field_has_about_unit_variance(seed, scale):
+    field = smooth_field(1, 4, (32, 40, 32), scale, seeded(seed))
+    assert field.shape == (1, 4, 32, 40, 32) and 0.5 < float(field.std()) < 1.8
+
+
+@settings(max_examples=15)
+@given(st.integers(0, 1000), st.floats(2.0, 8.0))
+def test_thick_slices_keep_the_mean_and_only_smooth(seed, thickest):
+    image = torch.rand((1, 2, 24, 24, 24), generator=seeded(seed))
+    out = acquisition.thick_slices(image, seeded(seed), spacing=1.0, thickest_mm=thickest, share=1.0)
+    assert torch.allclose(out.mean((2, 3, 4)), image.mean((2, 3, 4)), atol=0.03)
+    assert (out.std((2, 3, 4)) <= image.std((2, 3, 4)) + 1e-4).all()
+
+
+def test_ghosts_and_motion_change_a_scan_and_zero_shares_do_not():
+    image = torch.rand((2, 2, 24, 24, 24), generator=seeded(0))
+    for step in (acquisition.ghosted, acquisition.moved):
+        assert torch.equal(step(image, seeded(1), share=0.0), image)
+        assert not torch.equal(step(image, seeded(1), share=1.0), image)
+
+
+def test_blur_keeps_the_inner_mean_and_zero_width_changes_nothing():
+    image = torch.zeros((1, 1, 15, 15, 15))
+    image[0, 0, 7, 7, 7] = 1
+    assert float(acquisition.blurred(image, torch.full((1, 1), 0.8)).sum()) == pytest.approx(1, abs=1e-5)
+    assert torch.allclose(acquisition.blurred(image, torch.zeros((1, 1))), image, atol=1e-6)
+
+
+def test_spread_covers_the_mask_and_fades_at_its_radius():
+    mask = torch.zeros((1, 1, 41, 41, 41))
+    mask[0, 0, 20, 20, 20] = 1
+    grown = spread(mask, 8)
+    line = grown[0, 0, 20, 20]
+    assert float(line[20]) > 0.2 and float(line[:6].max()) == 0 and (line[22:35].diff() <= 1e-6).all()
+
+
+def test_choroid_lining_and_limbic_cortex_are_brighter_on_flair_than_without_bright_places():
+    from training.synthesis.appearance import bright_places, draw, mean_intensities
+
+    generator = ScanGenerator(head(), replace(SMALL, rotation_degrees=0.0, shift_mm=0.0))
+    labels = generator.warped(8, seeded(0))
+    means = mean_intensities((FLAIR, T1), generator.tissue_of_label, 8, seeded(1), at_random=0.0)
+    plain = draw(labels, means)
+    bright = bright_places(plain, labels, CODES, means, (FLAIR, T1), seeded(2), 2.0)
+    white = generator.tissue_of_label[labels] == Tissue.WHITE + 1
+    gain = (bright - plain)[:, 0][white]
+    assert float(gain.min()) >= 0 and float(gain.max()) > 0.05 and float((gain > 0.02).float().mean()) < 0.6
+    assert torch.equal(bright[:, 1][white], plain[:, 1][white]), "T1 has no bright lining"
+
+
+def test_the_modalities_of_a_sample_can_be_any():
+    generator = ScanGenerator(head(), replace(SMALL, modalities=tuple(Modality)))
+    assert generator(1, seeded(0)).images.shape[1] == len(Modality)

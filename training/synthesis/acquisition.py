@@ -1,0 +1,107 @@
+"""What a scanner does to a picture: receive field, thick slices, ghosts, motion, noise, a field of view too small.
+
+Images are (b, m, k, j, i) float32; each scan of each patient is changed on its own.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from .noise import chance, each, normal, smooth_field, uniform
+
+
+def biased(image: Tensor, generator: torch.Generator, *, spacing: float) -> Tensor:
+    """Times the receive field of a coil: smooth over 60 to 100 mm, by up to some 40 %."""
+    batch, count, *shape = image.shape
+    strength = uniform((batch, count, 1, 1, 1), 0.0, 0.2, generator)
+    return image * torch.exp(strength * smooth_field(batch, count, shape, 80 / spacing, generator))
+
+
+def blurred(image: Tensor, sigma: Tensor) -> Tensor:
+    """Gaussian blur, another width for each scan.
+
+    Args:
+        sigma: (b, m) in voxels, up to about 1.
+    """
+    offsets = torch.arange(-2, 3, device=image.device, dtype=image.dtype)
+    kernels = torch.exp(-0.5 * (offsets / sigma.clamp(min=0.05)[..., None]) ** 2)
+    kernels = (kernels / kernels.sum(-1, keepdim=True)).reshape(-1, 1, 5)
+    out = image.reshape(1, -1, *image.shape[2:])
+    for axis in range(3):
+        view = [5 if a == axis else 1 for a in range(3)]
+        padding = [2 if a == axis else 0 for a in range(3)]
+        out = functional.conv3d(out, kernels.reshape(-1, 1, *view), padding=padding, groups=out.shape[1])
+    return out.reshape(image.shape)
+
+
+def thick_slices(image: Tensor, generator: torch.Generator, *, spacing: float, thickest_mm: float = 8.0, share: float = 0.6) -> Tensor:
+    """A share of the scans acquired in slices of up to ``thickest_mm`` along any axis, and interpolated back."""
+    out = image.clone()
+    for b in range(image.shape[0]):
+        for m in range(image.shape[1]):
+            wanted, millimetres = uniform((2,), 0, 1, generator).tolist()
+            axis = int(torch.randint(3, (1,), generator=generator, device=generator.device))
+            if wanted > share:
+                continue
+            size = list(image.shape[2:])
+            size[axis] = max(4, round(size[axis] * spacing / (spacing + millimetres * (thickest_mm - spacing))))
+            slices = functional.interpolate(image[b : b + 1, m : m + 1], size=tuple(size), mode="area")
+            out[b, m] = functional.interpolate(slices, size=tuple(image.shape[2:]), mode="trilinear", align_corners=False)[0, 0]
+    return out
+
+
+def moved(image: Tensor, generator: torch.Generator, *, share: float = 0.15) -> Tensor:
+    """A share of the scans with a patient who moved: some lines of k-space, along one axis, are of a shifted head."""
+    out = image.clone()
+    for b, m in torch.nonzero(chance(image.shape[:2], share, generator)).tolist():
+        axis = int(torch.randint(3, (1,), generator=generator, device=generator.device))
+        shift = [int(n) for n in torch.randint(-3, 4, (3,), generator=generator, device=generator.device)]
+        lines = torch.fft.rfft(image[b, m], dim=axis)
+        other = torch.fft.rfft(image[b, m].roll(shift, (0, 1, 2)), dim=axis)
+        count = lines.shape[axis]
+        taken = chance((count,), 0.3, generator)
+        taken[: max(2, count // 12)] = False  # the centre is acquired in a moment
+        view = [count if a == axis else 1 for a in range(3)]
+        out[b, m] = torch.fft.irfft(torch.where(taken.reshape(view), other, lines), n=image.shape[2 + axis], dim=axis).clamp(min=0)
+    return out
+
+
+def ghosted(image: Tensor, generator: torch.Generator, *, share: float = 0.15) -> Tensor:
+    """A share of the scans with faint copies of the head, evenly spaced along one axis."""
+    out = image.clone()
+    for b, m in torch.nonzero(chance(image.shape[:2], share, generator)).tolist():
+        axis, copies = (int(torch.randint(*r, (1,), generator=generator, device=generator.device)) for r in ((0, 3), (2, 5)))
+        strength = float(uniform((1,), 0.01, 0.08, generator))
+        step = image.shape[2 + axis] // copies
+        for n in range(1, copies):
+            out[b, m] += strength * image[b, m].roll(n * step, axis)
+    return out
+
+
+def noisy(image: Tensor, generator: torch.Generator) -> Tensor:
+    """With Rician noise of up to 8 % of the brightest tissue."""
+    top = image.flatten(2).amax(2).clamp(min=1e-6) * 0.6
+    sigma = each(top * uniform(image.shape[:2], 0.003, 0.08, generator) * uniform(image.shape[:2], 0.3, 1.0, generator))
+    return torch.sqrt((image + sigma * normal(image.shape, generator)) ** 2 + (sigma * normal(image.shape, generator)) ** 2)
+
+
+def gamma(image: Tensor, generator: torch.Generator, *, spread: float = 0.25) -> Tensor:
+    """x → x^γ, ln γ normal, on intensities scaled to 0–1."""
+    top = each(image.flatten(2).amax(2).clamp(min=1e-6))
+    return top * (image / top).clamp(min=0) ** each(torch.exp(spread * normal(image.shape[:2], generator)))
+
+
+def field_of_view(batch: int, shape: tuple[int, int, int], generator: torch.Generator, *, share: float = 0.2) -> Tensor:
+    """Which voxels were acquired: a share of the patients lack slices at one end, up to a quarter of the volume.
+
+    Returns:
+        (batch, 1, k, j, i) bool.
+    """
+    seen = torch.ones((batch, 1, *shape), dtype=torch.bool, device=generator.device)
+    for b in torch.nonzero(chance((batch,), share, generator)).flatten().tolist():
+        axis, end = (int(torch.randint(n, (1,), generator=generator, device=generator.device)) for n in (3, 2))
+        count = max(1, int(float(uniform((1,), 0.0, 0.25, generator)) * shape[axis]))
+        seen[b, 0].movedim(axis, 0)[slice(None, count) if end else slice(-count, None)] = False
+    return seen

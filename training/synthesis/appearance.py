@@ -1,0 +1,141 @@
+"""What tissues look like in a contrast: mean intensities, texture, and the bright places that healthy people have.
+
+Half of the contrasts look like T1, T1c, T2, FLAIR or PD; the other half are drawn at random, so that a network learns shapes
+and not brightness (Billot et al., Medical Image Analysis 86 (2023) 102789).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from BrainSSLAnomalyLib.anatomy import Tissue
+from BrainSSLAnomalyLib.study import Modality
+from torch import Tensor
+from torch.nn import functional
+
+from .noise import chance, each, normal, smooth_field, spread, uniform
+from .scans import TYPICAL
+
+CONTRASTS: dict[Modality, tuple[float, ...]] = {
+    **TYPICAL,
+    # white, cortex, striatum, thalamus, ventricle, csf, brainstem, cerebellar white, cerebellar cortex, bone, soft
+    Modality.T1C: (0.98, 0.70, 0.77, 0.88, 0.22, 0.28, 0.92, 0.94, 0.70, 0.30, 0.95),
+}
+"""Mean brightness of each tissue, white matter on T1 being 1."""
+
+TISSUE_SPREAD = 0.07
+"""Of the means between people and scanners, as a share of them."""
+
+STRUCTURE_SPREAD = 0.03
+HEAD_SPREAD = 0.45
+"""Of single labels within a tissue: nuclei differ a little, skin, fat, muscle and marrow a lot."""
+
+PLEXUS, PUTAMEN, LIMBIC, LATERAL, FLOWING = (31, 63), (12, 51), (17, 18, 53, 54), (4, 43), (14, 15, 24)
+"""FreeSurfer codes that normal bright places are found by."""
+
+
+def mean_intensities(
+    modalities: Sequence[Modality], tissue_of_label: Tensor, batch: int, generator: torch.Generator, *, at_random: float = 0.5
+) -> Tensor:
+    """Mean intensity of every label in every scan.
+
+    Args:
+        modalities: contrasts, in the order of the channels.
+        tissue_of_label: (n,) int64, `Tissue` + 1 of each label, 0 for air.
+        at_random: share of scans whose tissues have any brightness at all.
+
+    Returns:
+        (batch, modalities, n) float32, not negative; air is nearly 0.
+    """
+    device, count = generator.device, len(modalities)
+    typical = torch.tensor([[0.0, *CONTRASTS[m]] for m in modalities], device=device)
+    means = typical[None] * (1 + TISSUE_SPREAD * normal((batch, count, len(Tissue) + 1), generator))
+    anything = uniform(means.shape, 0.05, 1.2, generator)
+    means = torch.where(chance((batch, count, 1), at_random, generator), anything, means)
+    means[..., 0] = uniform((batch, count), 0.0, 0.03, generator)
+    of_label = means[..., tissue_of_label]
+    head = tissue_of_label > Tissue.CEREBELLUM_CORTEX + 1
+    share = torch.where(head, HEAD_SPREAD, STRUCTURE_SPREAD) * (tissue_of_label > 0)
+    return (of_label * (1 + share * normal(of_label.shape, generator))).clamp(min=0)
+
+
+def draw(labels: Tensor, means: Tensor) -> Tensor:
+    """Every voxel with the mean of its label.
+
+    Args:
+        labels: (b, k, j, i) int64.
+        means: (b, m, n).
+
+    Returns:
+        (b, m, k, j, i).
+    """
+    flat = labels.flatten(1)[:, None].expand(-1, means.shape[1], -1)
+    return torch.gather(means, 2, flat).reshape(*means.shape[:2], *labels.shape[1:])
+
+
+def textured(image: Tensor, head: Tensor, generator: torch.Generator, *, spacing: float) -> Tensor:
+    """With brightness varying within tissues at several scales, far more outside the skull.
+
+    Args:
+        image: (b, m, k, j, i).
+        head: (b, 1, k, j, i) bool, bone and soft tissue.
+        spacing: of the voxels, in mm.
+    """
+    batch, count, *shape = image.shape
+    gain = torch.ones_like(image)
+    for scale_mm, strength in ((2.0, 0.03), (5.0, 0.04), (14.0, 0.04), (30.0, 0.04)):
+        amount = strength * uniform((batch, count, 1, 1, 1), 0, 1, generator)
+        gain += amount * smooth_field(batch, count, shape, max(1.0, scale_mm / spacing), generator)
+    wild = 1 + 0.3 * smooth_field(batch, 1, shape, 8 / spacing, generator)
+    return image * torch.where(head, gain * wild, gain).clamp(min=0)
+
+
+def bright_places(
+    image: Tensor,
+    labels: Tensor,
+    codes: np.ndarray,
+    means: Tensor,
+    modalities: Sequence[Modality],
+    generator: torch.Generator,
+    spacing: float,
+) -> Tensor:
+    """FLAIR, and to a lesser degree T2 and PD, with what is bright in healthy people.
+
+    Lining and caps of the ventricles, septum, choroid plexus, limbic lobe with insula and cingulate, and fluid that flows. Each
+    person has them to another degree, and some hardly at all.
+
+    Args:
+        image: (b, m, k, j, i).
+        labels: (b, k, j, i) int64, index into ``codes``.
+        codes: (n,) FreeSurfer code of each label.
+        means: (b, m, n) from `mean_intensities`.
+        spacing: in mm.
+    """
+    batch, shape = labels.shape[0], labels.shape[1:]
+
+    def where(*wanted: int) -> Tensor:
+        table = torch.from_numpy(np.isin(codes, wanted)).to(labels.device)
+        return table[labels][:, None].float()
+
+    def level(code: int) -> Tensor:
+        return each(means[:, :, int(np.flatnonzero(codes == code)[0])])
+
+    white, cortex, lateral = where(2, 41), where(3, 42), where(*LATERAL)
+    contrast = (level(3) - level(2)).abs().clamp(min=0.08)
+    share = torch.tensor([{Modality.FLAIR: 1.0, Modality.T2: 0.5, Modality.PD: 0.5}.get(m, 0.0) for m in modalities], device=labels.device)
+    share = share.reshape(1, -1, 1, 1, 1)
+    patchy = (0.6 + 0.5 * smooth_field(batch, 1, shape, 18 / spacing, generator)).clamp(0, 1.6)
+    lining = spread(lateral, uniform((1,), 1.0, 3.0, generator).item() / spacing) * white * patchy
+    image = image + share * contrast * lining * each(uniform((batch,), 0.0, 1.6, generator))
+    near = spread(where(*PUTAMEN), 14 / spacing) + spread(lateral, 22 / spacing) * 0.8
+    limbic = (where(*LIMBIC) + cortex * near).clamp(max=1)
+    image = image + share * contrast * limbic * each(uniform((batch,), 0.0, 0.6, generator))
+    blotches = smooth_field(batch, 1, shape, 5 / spacing, generator)
+    inner = 1 - functional.max_pool3d(1 - lateral, 3, 1, 1)
+    plexus = (where(*PLEXUS) + inner * (blotches > 1.3)).clamp(max=1)
+    image = image * (1 - plexus) + plexus * level(3) * each(uniform((batch, image.shape[1]), 0.5, 1.2, generator))
+    flowing = torch.sigmoid(4 * (blotches.roll(7, 2) - uniform((batch, 1, 1, 1, 1), 1.0, 3.0, generator))) * where(*FLOWING)
+    only_flair = (share == 1).float()
+    return image * (1 - flowing * only_flair) + flowing * only_flair * level(3) * 0.9

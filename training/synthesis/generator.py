@@ -1,0 +1,184 @@
+"""Label maps → unlimited healthy scans in any contrast, on CPU or GPU, by torch alone.
+
+    warp the labels → draw tissues → what scanners do to a picture
+
+Same seed, same scans, on one kind of device. After Billot et al., SynthSeg, Medical Image Analysis 86 (2023) 102789.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from BrainSSLAnomalyLib.anatomy import Tissue
+from BrainSSLAnomalyLib.study import Modality
+from torch import Tensor
+from torch.nn import functional
+
+from ..data import freesurfer_tissues
+from . import acquisition, appearance
+from .archive import LabelArchive
+from .noise import chance, normal, smooth_field, uniform
+
+LEFT_RIGHT = (
+    *((n, n + 39) for n in (2, 3, 4, 5, 10, 11, 12, 13)),
+    *((7, 46), (8, 47), (17, 53), (18, 54), (25, 57), (26, 58), (28, 60), (30, 62), (31, 63), (136, 163), (137, 164)),
+)
+"""FreeSurfer codes of the same structure on the left and on the right."""
+
+
+@dataclass(frozen=True)
+class GeneratorSettings:
+    """What is drawn.
+
+    Attributes:
+        shape: (k, j, i) voxels of a sample.
+        spacing: edge of the cubic voxels, in mm.
+        modalities: channels, aligned; each acquired in its own way.
+        rotation_degrees, scaling, shear, shift_mm: standard deviations of the affine deformation.
+        elastic: scale in mm → standard deviation in mm of the elastic deformation.
+        at_random: share of scans with random instead of typical contrast.
+        stripped: share of patients without skull.
+        thickest_mm: of slices.
+    """
+
+    shape: tuple[int, int, int] = (96, 96, 96)
+    spacing: float = 2.0
+    modalities: tuple[Modality, ...] = (Modality.T1, Modality.T2, Modality.FLAIR)
+    rotation_degrees: float = 8.0
+    scaling: float = 0.08
+    shear: float = 0.03
+    shift_mm: float = 8.0
+    elastic: dict[float, float] = field(default_factory=lambda: {60.0: 3.0, 20.0: 1.5})
+    at_random: float = 0.5
+    stripped: float = 0.5
+    thickest_mm: float = 8.0
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A batch of healthy patients.
+
+    Attributes:
+        images: (b, m, k, j, i) float32, not negative, each scan with its median in the brain at 1.
+        labels: (b, k, j, i) int64, index into the codes of the archive; 0 where nothing was acquired.
+        brain: (b, 1, k, j, i) bool, inside the skull and acquired.
+    """
+
+    images: Tensor
+    labels: Tensor
+    brain: Tensor
+
+
+class ScanGenerator:
+    """Draws batches of patients from an archive of label maps.
+
+    Args:
+        archive: whole-head label maps.
+        settings: what is drawn.
+        maps: which of the archive's maps; all by default. Hold some out to validate on.
+        device: where to draw.
+    """
+
+    def __init__(
+        self,
+        archive: LabelArchive,
+        settings: GeneratorSettings,
+        maps: Sequence[int] | None = None,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self.settings, self.codes, self.device = settings, archive.codes, torch.device(device)
+        chosen = range(len(archive.maps)) if maps is None else maps
+        self._maps = [torch.from_numpy(archive.maps[n]).to(self.device) for n in chosen]
+        tissues = freesurfer_tissues()[archive.codes].astype(np.int64)
+        self.tissue_of_label = torch.from_numpy(tissues).to(self.device)
+        self._mirror = torch.from_numpy(_twins(archive.codes)).to(self.device)
+
+    def __call__(self, batch: int, generator: torch.Generator) -> Sample:
+        """Draw ``batch`` patients.
+
+        Args:
+            generator: of the same device; the only source of randomness.
+        """
+        s = self.settings
+        labels = self.warped(batch, generator)
+        seen = acquisition.field_of_view(batch, s.shape, generator)
+        labels = labels * seen[:, 0]
+        tissues = self.tissue_of_label[labels][:, None]
+        inside = (tissues > 0) & (tissues <= Tissue.CEREBELLUM_CORTEX + 1)
+        means = appearance.mean_intensities(s.modalities, self.tissue_of_label, batch, generator, at_random=s.at_random)
+        images = appearance.draw(labels, means)
+        images = appearance.bright_places(images, labels, self.codes, means, s.modalities, generator, s.spacing)
+        images = appearance.textured(images, tissues > Tissue.CEREBELLUM_CORTEX + 1, generator, spacing=s.spacing)
+        images = acquisition.blurred(images, uniform(images.shape[:2], 0.3, 0.8, generator))  # partial volume
+        images = acquisition.biased(images, generator, spacing=s.spacing)
+        images = acquisition.gamma(images, generator, spread=0.15)
+        images = acquisition.moved(images, generator)
+        images = acquisition.ghosted(images, generator)
+        images = acquisition.thick_slices(images, generator, spacing=s.spacing, thickest_mm=s.thickest_mm)
+        images = acquisition.noisy(images, generator) * seen
+        kept = ~chance((batch, 1, 1, 1, 1), s.stripped, generator) | self._stripped(tissues, generator)
+        return Sample(_median_one(images * kept, inside), labels, inside)
+
+    def warped(self, batch: int, generator: torch.Generator) -> Tensor:
+        """(b, k, j, i) int64 labels of random maps, moved, scaled, sheared, bent, and mirrored half of the time."""
+        s = self.settings
+        k, j, i = s.shape
+        axes = [torch.arange(n, device=self.device) - (n - 1) / 2 for n in s.shape]
+        grid = torch.stack(torch.meshgrid(*axes, indexing="ij")) * s.spacing  # (3, k, j, i), mm from the centre
+        out = torch.empty((batch, *s.shape), dtype=torch.int64, device=self.device)
+        bend = sum(mm * smooth_field(batch, 3, s.shape, scale / s.spacing, generator) for scale, mm in s.elastic.items())
+        for b in range(batch):
+            labels = self._maps[int(torch.randint(len(self._maps), (1,), generator=generator, device=self.device))]
+            place = (self._affine(generator) @ grid.flatten(1)).reshape(3, k, j, i) + bend[b]  # type: ignore[index]
+            centre = torch.tensor([(n - 1) / 2 for n in labels.shape], device=self.device)
+            place = place + (centre + s.shift_mm * normal((3,), generator)).reshape(3, 1, 1, 1)
+            mirrored = bool(chance((1,), 0.5, generator))
+            index = place.round().long()
+            limit = torch.tensor(labels.shape, device=self.device).reshape(3, 1, 1, 1)
+            outside = ((index < 0) | (index >= limit)).any(0)
+            index = index.clamp(min=torch.zeros_like(limit), max=limit - 1)
+            found = labels[index[0], index[1], index[2]].long() * ~outside
+            out[b] = self._mirror[found].flip(2) if mirrored else found
+        return out
+
+    def _affine(self, generator: torch.Generator) -> Tensor:
+        s = self.settings
+        x, y, z = (torch.deg2rad(s.rotation_degrees * normal((3,), generator))).tolist()
+        skew = torch.tensor([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]], device=self.device)
+        stretch = torch.diag(torch.exp(s.scaling * normal((3,), generator)))
+        return torch.linalg.matrix_exp(skew) @ (stretch + s.shear * normal((3, 3), generator))
+
+    def _stripped(self, tissues: Tensor, generator: torch.Generator) -> Tensor:
+        """The brain as a stripping program leaves it: parenchyma, closed by 6 mm, and a little too much or too little around it."""
+        parenchyma = ((tissues > 0) & (tissues <= Tissue.CEREBELLUM_CORTEX + 1) & (tissues != Tissue.CSF + 1)).float()
+        closing = max(1, round(6 / self.settings.spacing))
+        reach = closing + int(torch.randint(-1, 3, (1,), generator=generator, device=self.device))
+        wide = _dilated(parenchyma, reach)
+        return (1 - _dilated(1 - wide, closing)).bool()
+
+
+def _dilated(mask: Tensor, radius: int) -> Tensor:
+    """Grown by a cube of ``radius`` voxels, axis by axis."""
+    for axis in range(3):
+        width = [2 * radius + 1 if a == axis else 1 for a in range(3)]
+        mask = functional.max_pool3d(mask, width, 1, [radius if a == axis else 0 for a in range(3)])
+    return mask
+
+
+def _twins(codes: np.ndarray) -> np.ndarray:
+    """(n,) index of the same structure on the other side; of itself for what has none."""
+    other = {a: b for pair in LEFT_RIGHT for a, b in (pair, pair[::-1])}
+    place = {int(c): n for n, c in enumerate(codes)}
+    return np.array([place.get(other.get(int(c), int(c)), n) for n, c in enumerate(codes)], np.int64)
+
+
+def _median_one(images: Tensor, inside: Tensor) -> Tensor:
+    """Each scan divided by the median of its brain."""
+    scale = torch.ones(images.shape[:2], device=images.device)
+    for b in range(images.shape[0]):
+        if inside[b].any():
+            scale[b] = images[b][:, inside[b, 0]].median(1).values.clamp(min=1e-3)
+    return images / scale[:, :, None, None, None]
