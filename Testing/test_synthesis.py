@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -11,6 +13,7 @@ torch = pytest.importorskip("torch", reason="synthesis for training needs torch:
 
 from BrainSSLAnomalyLib.anatomy import Tissue  # noqa: E402
 from BrainSSLAnomalyLib.study import Modality  # noqa: E402
+from conftest import PROJECT  # noqa: E402
 from hypothesis import given, settings  # noqa: E402
 from hypothesis import strategies as st  # noqa: E402
 
@@ -175,3 +178,11 @@ def test_choroid_lining_and_limbic_cortex_are_brighter_on_flair_than_without_bri
 def test_the_modalities_of_a_sample_can_be_any():
     generator = ScanGenerator(head(), replace(SMALL, modalities=tuple(Modality)))
     assert generator(1, seeded(0)).images.shape[1] == len(Modality)
+
+
+def test_drawing_needs_torch_and_numpy_alone():
+    code = (
+        "import sys; banned = ('nibabel', 'scipy', 'SimpleITK', 'typer', 'skimage', 'monai', 'matplotlib');"
+        "sys.modules.update(dict.fromkeys(banned)); import training.synthesis.generator"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=PROJECT)

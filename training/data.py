@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import nibabel as nib
 import numpy as np
 from BrainSSLAnomalyLib.anatomy import Region, Tissue
 from BrainSSLAnomalyLib.study import Volume
@@ -74,6 +73,8 @@ def freesurfer_tissues() -> NDArray[np.uint8]:
 
 def load(path: Path) -> Volume:
     """A NIfTI file as it is, (k, j, i) float32."""
-    image = nib.nifti1.Nifti1Image.from_filename(path)
+    from nibabel.nifti1 import Nifti1Image  # not at the top: training itself needs torch and numpy alone
+
+    image = Nifti1Image.from_filename(path)
     array = np.asarray(image.dataobj, np.float32)
     return Volume(np.ascontiguousarray(array.reshape(array.shape[:3]).T), np.asarray(image.affine, float))

@@ -15,15 +15,8 @@ from BrainSSLAnomalyLib.study import Modality
 from torch import Tensor
 from torch.nn import functional
 
+from .contrasts import TYPICAL
 from .noise import chance, each, normal, smooth_field, spread, uniform
-from .scans import TYPICAL
-
-CONTRASTS: dict[Modality, tuple[float, ...]] = {
-    **TYPICAL,
-    # white, cortex, striatum, thalamus, ventricle, csf, brainstem, cerebellar white, cerebellar cortex, bone, soft
-    Modality.T1C: (0.98, 0.70, 0.77, 0.88, 0.22, 0.28, 0.92, 0.94, 0.70, 0.30, 0.95),
-}
-"""Mean brightness of each tissue, white matter on T1 being 1."""
 
 TISSUE_SPREAD = 0.07
 """Of the means between people and scanners, as a share of them."""
@@ -50,7 +43,7 @@ def mean_intensities(
         (batch, modalities, n) float32, not negative; air is nearly 0.
     """
     device, count = generator.device, len(modalities)
-    typical = torch.tensor([[0.0, *CONTRASTS[m]] for m in modalities], device=device)
+    typical = torch.tensor([[0.0, *TYPICAL[m]] for m in modalities], device=device)
     means = typical[None] * (1 + TISSUE_SPREAD * normal((batch, count, len(Tissue) + 1), generator))
     anything = uniform(means.shape, 0.05, 1.2, generator)
     means = torch.where(chance((batch, count, 1), at_random, generator), anything, means)

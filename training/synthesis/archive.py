@@ -11,11 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import typer
 from BrainSSLAnomalyLib.anatomy import Tissue
-from nibabel import orientations
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from ..data import DATA, freesurfer_tissues, load
 
@@ -38,6 +35,9 @@ class LabelArchive:
 
 def upright(path: Path) -> NDArray[np.int64]:
     """FreeSurfer codes (k, j, i), cropped to the head above the neck."""
+    from nibabel import orientations
+    from scipy import ndimage
+
     volume = load(path)
     turn = orientations.io_orientation(volume.affine)
     codes = np.ascontiguousarray(orientations.apply_orientation(volume.array.T, turn).T).astype(np.int64)
@@ -71,8 +71,10 @@ def read(path: Path = ARCHIVE) -> LabelArchive:
 def main(target: Path = ARCHIVE) -> None:
     """Prepare the label maps."""
     write(target)
-    typer.echo(f"{target}: {target.stat().st_size / 1e6:.1f} MB, {[m.shape for m in read(target).maps][:3]} ...")
+    print(f"{target}: {target.stat().st_size / 1e6:.1f} MB, {[m.shape for m in read(target).maps][:3]} ...")
 
 
 if __name__ == "__main__":
+    import typer
+
     typer.run(main)

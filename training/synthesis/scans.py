@@ -14,15 +14,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from ..data import freesurfer_tissues
-
-TYPICAL: dict[Modality, tuple[float, ...]] = {
-    # white, cortex, striatum, thalamus, ventricle, csf, brainstem, cerebellar white, cerebellar cortex, bone, soft
-    Modality.T1: (1.00, 0.68, 0.76, 0.88, 0.22, 0.24, 0.92, 0.95, 0.66, 0.25, 0.80),
-    Modality.T2: (0.58, 0.80, 0.68, 0.62, 1.70, 1.50, 0.62, 0.58, 0.78, 0.20, 0.70),
-    Modality.FLAIR: (0.80, 0.98, 0.94, 0.86, 0.22, 0.30, 0.84, 0.80, 0.93, 0.18, 0.75),
-    Modality.PD: (0.78, 0.96, 0.90, 0.86, 0.94, 0.92, 0.80, 0.78, 0.95, 0.20, 0.75),
-}
-"""Mean brightness of each tissue, in arbitrary units."""
+from .contrasts import TYPICAL
 
 
 @dataclass(frozen=True)
