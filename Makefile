@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+FULL := $(VENV)/.installed-full
 TORCH ?= torch==2.13.0
 
 .PHONY: setup demo test lint types benchmark format clean
@@ -13,7 +14,7 @@ $(STAMP): pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { echo "Python 3.10 or later is needed: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
 	@echo "Installing into $(VENV) ..."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[dev,training]"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[dev]"
 	@touch $@
 
 demo: $(STAMP)
@@ -25,15 +26,17 @@ lint: $(STAMP)
 types: $(STAMP)
 	$(BIN)/mypy
 
-# A version is named, since the newest torch may bring gigabytes of CUDA with it.
-$(VENV)/.torch: $(STAMP)
+# Torch first and by version: what needs it would bring the newest one, with gigabytes of CUDA.
+$(FULL): $(STAMP)
+	@echo "Installing torch and what training needs ..."
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check "$(TORCH)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[dev,model,training]"
 	@touch $@
 
-test: $(VENV)/.torch lint types
+test: $(FULL) lint types
 	$(BIN)/pytest
 
-benchmark: $(VENV)/.torch
+benchmark: $(FULL)
 	$(BIN)/pytest Testing/benchmarks --benchmark-only --benchmark-columns=median,min,max,rounds
 
 format: $(STAMP)

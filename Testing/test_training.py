@@ -1,0 +1,129 @@
+"""The trainer stops when told, goes on bit for bit, and its weights load without pickle."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="training needs torch: pip install 'brain-ssl-anomaly[model,training]'")
+pytest.importorskip("lightning_fabric", reason="training needs lightning-fabric: pip install 'brain-ssl-anomaly[model,training]'")
+
+from conftest import PROJECT  # noqa: E402
+
+from training.anatomy_task import CODES, AnatomySettings, AnatomyTask, soft_dice  # noqa: E402
+from training.trainer import CHECKPOINT, WEIGHTS, TrainerSettings, train  # noqa: E402
+
+TINY = TrainerSettings(
+    steps=8, batch=4, learning_rate=0.05, warmup=2, ema=0.5, precision="32-true", log_every=1, validate_every=4, save_every=100
+)
+
+
+class Line:
+    """y = 2 x + 1, learned from noise."""
+
+    def network(self) -> torch.nn.Module:
+        return torch.nn.Linear(1, 1)
+
+    def draw(self, batch, generator):
+        x = torch.randn((batch, 1), generator=generator)
+        return x, 2 * x + 1
+
+    def loss(self, network, batch):
+        return {"square": ((network(batch[0]) - batch[1]) ** 2).mean()}
+
+    def validate(self, network):
+        return {"slope": float(network.weight.detach())}
+
+
+def weights(folder: Path) -> dict:
+    from safetensors.torch import load_file
+
+    return load_file(folder / WEIGHTS)
+
+
+def test_it_learns_and_leaves_averaged_weights(tmp_path):
+    assert train(Line(), replace(TINY, steps=300), tmp_path) == 300
+    found = weights(tmp_path)
+    assert float(found["weight"]) == pytest.approx(2, abs=0.05) and float(found["bias"]) == pytest.approx(1, abs=0.05)
+
+
+def test_going_on_after_a_stop_gives_bit_for_bit_what_one_run_gives(tmp_path, monkeypatch):
+    train(Line(), TINY, tmp_path / "one")
+    ticks = iter([False] * 3 + [True])
+    with monkeypatch.context() as patch:
+        patch.setattr("training.trainer._over", lambda *_: next(ticks))
+        assert train(Line(), TINY, tmp_path / "two") == 3
+    assert train(Line(), TINY, tmp_path / "two") == 8
+    one, two = weights(tmp_path / "one"), weights(tmp_path / "two")
+    assert all(torch.equal(one[k], two[k]) for k in one)
+
+
+def test_no_minutes_do_no_step_and_still_leave_a_checkpoint(tmp_path):
+    assert train(Line(), TINY, tmp_path, minutes=0) == 0
+    assert (tmp_path / CHECKPOINT).is_file() and not list(tmp_path.glob(".partial*"))
+
+
+def test_the_learning_rate_rises_and_then_falls_to_zero():
+    settings = TrainerSettings(steps=1000, warmup=100)
+    rates = [settings.rate(n) for n in range(1001)]
+    assert np.argmax(rates) == pytest.approx(100, abs=2) and rates[-1] == pytest.approx(0, abs=1e-9) and rates[0] < rates[50] < rates[99]
+
+
+def test_two_processes_learn_one_network(tmp_path):
+    script = tmp_path / "two.py"
+    script.write_text(
+        "import sys; sys.path[:0] = sys.argv[2:]\n"
+        "from pathlib import Path; from dataclasses import replace\n"
+        "import test_training as t\n"
+        "print(t.train(t.Line(), replace(t.TINY, steps=300), Path(sys.argv[1])))\n"
+    )
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(script)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "MASTER_ADDR": "127.0.0.1"}
+    folders = [str(tmp_path / "run"), str(PROJECT), str(PROJECT / "Testing")]
+    done = subprocess.run([*command, *folders], capture_output=True, text=True, timeout=240, env=environment)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.count("300") >= 2
+    assert {p.name for p in (tmp_path / "run").glob("random-*.pt")} == {"random-0.pt", "random-1.pt"}
+    assert float(weights(tmp_path / "run")["weight"]) == pytest.approx(2, abs=0.05)
+
+
+def test_soft_dice_is_one_for_the_truth_and_ignores_absent_classes():
+    truth = torch.randint(0, 3, (2, 6, 6, 6), generator=torch.Generator().manual_seed(0))
+    perfect = torch.nn.functional.one_hot(truth, 5).movedim(-1, 1) * 50.0
+    assert float(soft_dice(perfect, truth)) == pytest.approx(1, abs=1e-4)
+    assert float(soft_dice(-perfect, truth)) < 0.2
+
+
+def test_every_code_belongs_to_one_structure():
+    codes = [c for group in CODES.values() for c in group]
+    assert len(codes) == len(set(codes))
+
+
+def test_the_anatomy_network_learns_for_a_minute_on_a_processor_and_its_weights_load(tmp_path):
+    """The smoke run of training/README.md, smaller."""
+    pytest.importorskip("monai")
+    from BrainSSLAnomalyLib.network.anatomy import Structure, anatomy_network
+    from test_synthesis import head
+
+    task = AnatomyTask(replace(head(), maps=head().maps * 2), AnatomySettings(shape=(32, 32, 32), held_out=1, validation_patients=1))
+    settings = TrainerSettings(steps=3, batch=1, warmup=1, log_every=1, validate_every=2, save_every=2)
+    assert train(task, settings, tmp_path) == 3
+    network = anatomy_network()
+    network.load_state_dict(weights(tmp_path))
+    assert network(torch.rand((1, 1, 32, 32, 32))).shape == (1, len(Structure), 32, 32, 32)
+    assert (tmp_path / WEIGHTS).stat().st_size < 8e6
+
+
+def test_every_config_can_be_read():
+    from training.train import CONFIGS, read_config
+
+    for path in CONFIGS.glob("*.json"):
+        data, trainer = read_config(path.stem)
+        assert all(n % 16 == 0 for n in data.shape) and trainer.steps > 0 and json.loads(path.read_text())
