@@ -70,6 +70,17 @@ def test_no_minutes_do_no_step_and_still_leave_a_checkpoint(tmp_path):
     assert (tmp_path / CHECKPOINT).is_file() and not list(tmp_path.glob(".partial*"))
 
 
+def test_a_step_whose_gradient_overflows_changes_no_weight(tmp_path):
+    class Overflowing(Line):
+        def loss(self, network, batch):
+            return {"square": ((network(batch[0]) * 1e30) ** 2).mean()}
+
+    torch.manual_seed(TINY.seed)
+    before = Line().network().weight.detach()
+    train(Overflowing(), TINY, tmp_path)
+    assert torch.equal(weights(tmp_path)["weight"], before)
+
+
 def test_the_learning_rate_rises_and_then_falls_to_zero():
     settings = TrainerSettings(steps=1000, warmup=100)
     rates = [settings.rate(n) for n in range(1001)]
@@ -113,7 +124,7 @@ def test_the_anatomy_network_learns_for_a_minute_on_a_processor_and_its_weights_
     from test_synthesis import head
 
     task = AnatomyTask(replace(head(), maps=head().maps * 2), AnatomySettings(shape=(32, 32, 32), held_out=1, validation_patients=1))
-    settings = TrainerSettings(steps=3, batch=1, warmup=1, log_every=1, validate_every=2, save_every=2)
+    settings = TrainerSettings(steps=3, warmup=1, precision="32-true", log_every=1, validate_every=2, save_every=2)
     assert train(task, settings, tmp_path) == 3
     network = anatomy_network()
     network.load_state_dict(weights(tmp_path))

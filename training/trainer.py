@@ -100,12 +100,15 @@ def train(task: Task, settings: TrainerSettings, folder: Path, minutes: float = 
         parts = task.loss(network, task.draw(settings.batch, generator))
         optimizer.zero_grad()
         fabric.backward(torch.stack(list(parts.values())).sum())
-        fabric.clip_gradients(network, optimizer, max_norm=settings.clip)
-        optimizer.step()
-        average.update_parameters(network.module)
+        norm = fabric.clip_gradients(network, optimizer, max_norm=settings.clip, error_if_nonfinite=False)
+        if torch.isfinite(norm):  # half precision overflows now and then: such a step teaches nothing
+            optimizer.step()
+            average.update_parameters(network.module)
         step += 1
         if step % settings.log_every == 0:
-            fabric.log_dict({**{f"loss/{k}": float(v.detach()) for k, v in parts.items()}, "rate": settings.rate(step)}, step)
+            fabric.log_dict(
+                {**{f"loss/{k}": float(v.detach()) for k, v in parts.items()}, "rate": settings.rate(step), "gradient": float(norm)}, step
+            )
         if step % settings.validate_every == 0:
             state.validate(task, step)
         if step % settings.save_every == 0:
