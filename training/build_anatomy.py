@@ -14,7 +14,7 @@ import numpy as np
 import SimpleITK as sitk
 from BrainSSLAnomalyLib.anatomy import INTRACRANIAL, Region, Tissue
 from BrainSSLAnomalyLib.preparation.template import COARSE_AFFINE, COARSE_SHAPE, TEMPLATE_AFFINE, TEMPLATE_SHAPE
-from BrainSSLAnomalyLib.resampling import resample, to_sitk
+from BrainSSLAnomalyLib.resampling import ras_matrix, resample, to_sitk
 from BrainSSLAnomalyLib.study import Volume
 from numpy.typing import NDArray
 from rich.progress import track
@@ -51,17 +51,7 @@ def affine_to_mni(moving: Volume, mni: sitk.Image) -> NDArray[np.float64]:
     method.SetSmoothingSigmasPerLevel([4, 2, 1])
     method.SetSmoothingSigmasAreSpecifiedInPhysicalUnits(True)
     method.SetInitialTransform(start, inPlace=False)
-    return lps_transform_to_ras(method.Execute(fixed, image))
-
-
-def lps_transform_to_ras(transform: sitk.Transform) -> NDArray[np.float64]:
-    """Any linear SimpleITK transform as a (4, 4) matrix between RAS points."""
-    points = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]], float)
-    moved = np.array([transform.TransformPoint(p.tolist()) for p in points])
-    matrix = np.eye(4)
-    matrix[:3, :3], matrix[:3, 3] = (moved[1:] - moved[0]).T, moved[0]
-    flip = np.diag([-1.0, -1.0, 1.0, 1.0])
-    return flip @ matrix @ flip
+    return ras_matrix(method.Execute(fixed, image))
 
 
 def tissue_maps(labels: Volume, mni: sitk.Image) -> NDArray[np.float32]:

@@ -11,13 +11,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import SimpleITK as sitk
 import torch
 import typer
 from BrainSSLAnomalyLib.anatomy import Region
 from BrainSSLAnomalyLib.imageio import read_scan
 from BrainSSLAnomalyLib.network.anatomy import SPACING_MM, Structure, anatomy_network
 from BrainSSLAnomalyLib.preparation.coarse import coarse_copy, foreground, largest_piece
-from BrainSSLAnomalyLib.resampling import resample
+from BrainSSLAnomalyLib.resampling import ras_matrix, resample
 from BrainSSLAnomalyLib.study import Modality, Volume
 from numpy.typing import NDArray
 from safetensors.torch import load_file
@@ -27,7 +28,7 @@ from torch import nn
 
 from .benchmark.cases import EVALUATION
 from .benchmark.measures import dice
-from .benchmark.preparation import intracranial, itk_affine
+from .benchmark.preparation import intracranial
 from .data import DATA, load, muse_regions
 
 S = Structure
@@ -112,7 +113,7 @@ def ixi(network: nn.Module, count: int) -> Iterator[tuple[str, str]]:
 def patients(network: nn.Module) -> Iterator[tuple[str, str]]:
     """Brain masks that came with patients."""
     case = EVALUATION / "ms_raw_12"
-    common, matrix = load(case / "brain_mask_common.nii.gz"), itk_affine(case / "flair_to_common.txt")
+    common, matrix = load(case / "brain_mask_common.nii.gz"), ras_matrix(sitk.ReadTransform(str(case / "flair_to_common.txt")))
     flair = read_scan(case / "flair.nii.gz", Modality.FLAIR).volume
     found = structures(network, flair)
     seen = resample(found.with_array(brain_of(found).astype(np.float32)), flair.array.shape, flair.affine) > 0.5

@@ -33,6 +33,15 @@ def from_sitk(image: sitk.Image) -> Volume:
     return Volume(sitk.GetArrayFromImage(image), LPS @ affine)
 
 
+def ras_matrix(transform: sitk.Transform) -> NDArray[np.float64]:
+    """(4, 4) between RAS points of any linear SimpleITK transform."""
+    points = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]], float)
+    moved = np.array([transform.TransformPoint(p.tolist()) for p in points])
+    matrix = np.eye(4)
+    matrix[:3, :3], matrix[:3, 3] = (moved[1:] - moved[0]).T, moved[0]
+    return LPS @ matrix @ LPS
+
+
 def resample(
     volume: Volume,
     shape: Sequence[int],

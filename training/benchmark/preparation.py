@@ -12,7 +12,7 @@ from BrainSSLAnomalyLib.imageio import read_scan
 from BrainSSLAnomalyLib.preparation import PreparedStudy, prepare
 from BrainSSLAnomalyLib.preparation.registration import mean_displacement
 from BrainSSLAnomalyLib.preparation.template import load_template
-from BrainSSLAnomalyLib.resampling import LPS, resample
+from BrainSSLAnomalyLib.resampling import ras_matrix, resample
 from BrainSSLAnomalyLib.study import Modality, Study, Volume
 from scipy import ndimage
 
@@ -24,16 +24,6 @@ from .measures import dice
 def prepared(files: dict[Modality, Path]) -> PreparedStudy:
     """Read and prepare."""
     return prepare(Study({m: read_scan(p, m) for m, p in files.items()}))
-
-
-def itk_affine(path: Path) -> np.ndarray:
-    """(4, 4) in RAS from an ITK text transform."""
-    transform = sitk.ReadTransform(str(path))
-    matrix = np.eye(4)
-    origin = np.array(transform.TransformPoint((0.0, 0.0, 0.0)))
-    matrix[:3, :3] = np.stack([np.array(transform.TransformPoint(tuple(e))) - origin for e in np.eye(3)], 1)
-    matrix[:3, 3] = origin
-    return LPS @ matrix @ LPS
 
 
 def intracranial(labels: Volume) -> np.ndarray:
@@ -53,12 +43,12 @@ def raw() -> Iterator[tuple[str, str]]:
     template = load_template()
     world = result.template_to_reference
     for m in (t1, t2):
-        matrix = itk_affine(case / f"{m.key}_to_flair.txt")
+        matrix = ras_matrix(sitk.ReadTransform(str(case / f"{m.key}_to_flair.txt")))
         found = result.reference_to_scan[m] @ world
         apart = min(mean_displacement(found, template, known @ world) for known in (matrix, np.linalg.inv(matrix)))
         yield f"ms_raw_12, {m.value} to FLAIR, against the transform of the data set", f"{apart:.2f} mm"
     common = load(case / "brain_mask_common.nii.gz")
-    matrix = itk_affine(case / "flair_to_common.txt")
+    matrix = ras_matrix(sitk.ReadTransform(str(case / "flair_to_common.txt")))
     for name, scans in (("three modalities", result), *((m.value, prepared({m: case / f"{m.key}.nii.gz"})) for m in (f, t1, t2))):
         modality = scans.study.reference.modality
         to_flair = np.eye(4) if modality is f else np.linalg.inv(result.reference_to_scan[modality])

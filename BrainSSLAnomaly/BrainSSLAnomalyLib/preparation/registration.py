@@ -13,7 +13,7 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from ..anatomy import Tissue
-from ..resampling import LPS, resample, to_sitk
+from ..resampling import LPS, ras_matrix, resample, to_sitk
 from ..study import Modality, Volume
 from .coarse import coarse_copy, foreground
 from .template import COARSE_AFFINE, Template
@@ -77,9 +77,9 @@ def register_to_template(scan: Volume, modality: Modality, template: Template, *
         mask = sitk.Cast(to_sitk(Volume(near.astype(np.uint8), picture.affine), np.uint8), sitk.sitkUInt8)
     else:
         mask = None
-    final = _as_ras(_optimise(fixed, image, affine, shrink=[2, 1], sigma=[3, 1.5], share=0.25, mask=mask))
-    if not _shaped_like_a_head(final, _as_ras(similar)):
-        final = _as_ras(similar)
+    final = ras_matrix(_optimise(fixed, image, affine, shrink=[2, 1], sigma=[3, 1.5], share=0.25, mask=mask))
+    if not _shaped_like_a_head(final, ras_matrix(similar)):
+        final = ras_matrix(similar)
     return np.eye(4) if mean_displacement(final, template) <= IN_PLACE_MM else final
 
 
@@ -115,7 +115,7 @@ def register_rigidly(moving: Volume, fixed: Volume, *, spacing: float = 1.5) -> 
             best, best_value = transform, method.GetMetricValue()
     method = _method(shrink=[2, 1], sigma=[2, 1], share=0.25, iterations=80)
     method.SetInitialTransform(best, inPlace=False)
-    return _as_ras(method.Execute(target, image))
+    return ras_matrix(method.Execute(target, image))
 
 
 def _capped(volume: Volume) -> Volume:
@@ -223,11 +223,3 @@ def _identity_at_centre(fixed: sitk.Image) -> sitk.Euler3DTransform:
 def _moments_start(fixed: sitk.Image, moving: sitk.Image) -> sitk.Euler3DTransform:
     start = sitk.CenteredTransformInitializer(fixed, moving, sitk.Euler3DTransform(), sitk.CenteredTransformInitializerFilter.MOMENTS)
     return sitk.Euler3DTransform(start)
-
-
-def _as_ras(transform: sitk.Transform) -> NDArray[np.float64]:
-    points = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]], float)
-    moved = np.array([transform.TransformPoint(p.tolist()) for p in points])
-    matrix = np.eye(4)
-    matrix[:3, :3], matrix[:3, 3] = (moved[1:] - moved[0]).T, moved[0]
-    return LPS @ matrix @ LPS
