@@ -47,7 +47,7 @@ class GeneratorSettings:
     shape: tuple[int, int, int] = (96, 96, 96)
     spacing: float = 2.0
     modalities: tuple[Modality, ...] = (Modality.T1, Modality.T2, Modality.FLAIR)
-    rotation_degrees: float = 8.0
+    rotation_degrees: float = 15.0
     scaling: float = 0.08
     shear: float = 0.03
     shift_mm: float = 8.0
