@@ -4,8 +4,8 @@ T1: the 60 healthy IXI training subjects are prepared and their z-scores brought
 subjects, smoothed by 4 mm, are kept at 2 mm.
 
 FLAIR: there is one real healthy scan to learn from. Its z-scores are made symmetric, smoothed by 4 mm and halved: on a second
-healthy person, from another scanner, the regression on the first has a slope of 0.46 (correlation 0.48, ``--compare``). Known
-bright places come out of it by themselves: limbic lobe, lining of the ventricles, septum, optic radiation.
+healthy person, from another scanner, the regression on the first has a slope of 0.46 (correlation 0.48, ``--compare``). The
+limbic lobe comes out of it by itself; thin places, such as the septum, are smoothed away.
 """
 
 from __future__ import annotations

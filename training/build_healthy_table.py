@@ -104,6 +104,9 @@ def main(synthetic: int = 20, seed: int = 1000, workers: int = 2) -> None:
                 above[key]["synthetic" if name.startswith("synthetic") else "real"].append(ml)
                 peaks[key].append(round(peak, 3))
                 print(f"{name}: {key}, 0.1 ml above {peak:.2f}", flush=True)
+    at = int(np.flatnonzero(LEVELS == 4.0)[0])
+    for key, kinds in above.items():
+        print(key, *(f"{kind}: {np.mean(scans, 0)[at]:.2f} ml above 4 SD" for kind, scans in kinds.items() if scans), sep=", ")
     volumes = bounded({key: healthy_volume(kinds) for key, kinds in above.items()}, {k for k, v in above.items() if v["real"]})
     tables = {key: {"healthy_ml": [round(float(v), 5) for v in volumes[key]], "peaks": sorted(peaks[key])} for key in sorted(volumes)}
     (OUT / "healthy.json").write_text(json.dumps({"levels": LEVELS.tolist(), "tables": tables}), encoding="utf-8")

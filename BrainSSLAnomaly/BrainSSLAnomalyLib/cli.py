@@ -210,16 +210,14 @@ def main() -> None:
     try:
         signal.signal(signal.SIGINT, _on_interrupt)
         code = app(arguments, standalone_mode=False)
-        if _interrupted.is_set():  # typer makes an exit code of it, in some versions
-            raise KeyboardInterrupt
-    except Cancelled:
+        if code == 130:  # typer makes an exit code of Ctrl-C, in some versions
+            _cancel()
+    except (Cancelled, KeyboardInterrupt, typer.Abort):
         _cancel()
     except BrainSSLAnomalyError as error:
         if debug:
             raise
         _stop(str(error), 2)
-    except (KeyboardInterrupt, typer.Abort):
-        _cancel()
     except Exception as error:
         if _interrupted.is_set():  # a library made something else of it
             _cancel()

@@ -10,14 +10,16 @@ import SimpleITK as sitk
 import typer
 from BrainSSLAnomalyLib.imageio import read_scan
 from BrainSSLAnomalyLib.preparation import PreparedStudy, prepare
-from BrainSSLAnomalyLib.preparation.registration import mean_displacement
+from BrainSSLAnomalyLib.preparation.brain import stripped_mask
+from BrainSSLAnomalyLib.preparation.plausible import likeness
+from BrainSSLAnomalyLib.preparation.registration import mean_displacement, register_to_template
 from BrainSSLAnomalyLib.preparation.template import load_template
 from BrainSSLAnomalyLib.resampling import ras_matrix, resample
 from BrainSSLAnomalyLib.study import Modality, Study, Volume
 from scipy import ndimage
 
 from ..data import DATA, load
-from .cases import EVALUATION
+from .cases import EVALUATION, healthy, patients
 from .measures import dice
 
 
@@ -77,10 +79,24 @@ def ixi(count: int) -> Iterator[tuple[str, str]]:
     yield f"IXI calibration, {len(scores)} subjects: brain mask Dice", f"median {np.median(scores):.3f}, worst {min(scores):.3f}"
 
 
+def likenesses() -> Iterator[tuple[str, str]]:
+    """How far every scan of a patient or a healthy person looks like a brain in its contrast; phantoms are in the tests."""
+    template = load_template()
+    found: dict[Modality, list[float]] = {}
+    for case in (*patients(everything=True), *healthy(2)):
+        if len(case.scans) == 1:
+            modality, path = next(iter(case.scans.items()))
+            scan = read_scan(path, modality).volume
+            world = register_to_template(scan, modality, template, skull=stripped_mask(scan) is None)
+            found.setdefault(modality, []).append(likeness(scan, modality, world, template))
+    for modality, values in found.items():
+        yield f"likeness of {len(values)} brains on {modality.value}", f"{min(values):.2f} to {max(values):.2f}"
+
+
 def main(subjects: int = 20) -> None:
     """Print every figure as it comes."""
     typer.echo("| what | measured |\n| --- | --- |")
-    for figures in (raw(), gliomas(), ixi(subjects)):
+    for figures in (raw(), gliomas(), likenesses(), ixi(subjects)):
         for what, value in figures:
             typer.echo(f"| {what} | {value} |")
 

@@ -119,7 +119,7 @@ class ScanGenerator:
         images = acquisition.ghosted(images, generator)
         images = acquisition.thick_slices(images, generator, spacing=s.spacing, thickest_mm=s.thickest_mm)
         images = acquisition.noisy(images, generator) * seen
-        kept = ~chance((batch, 1, 1, 1, 1), s.stripped, generator) | self._stripped(tissues, generator)
+        kept = ~chance((batch, 1, 1, 1, 1), s.stripped, generator) | self._stripped(inside & (tissues != Tissue.CSF + 1), generator)
         return Sample(_median_one(images * kept, inside), labels, inside)
 
     def warped(self, batch: int, generator: torch.Generator) -> Tensor:
@@ -151,12 +151,11 @@ class ScanGenerator:
         stretch = torch.diag(torch.exp(s.scaling * normal((3,), generator)))
         return torch.linalg.matrix_exp(skew) @ (stretch + s.shear * normal((3, 3), generator))
 
-    def _stripped(self, tissues: Tensor, generator: torch.Generator) -> Tensor:
+    def _stripped(self, parenchyma: Tensor, generator: torch.Generator) -> Tensor:
         """The brain as a stripping program leaves it: parenchyma, closed by 6 mm, and a little too much or too little around it."""
-        parenchyma = ((tissues > 0) & (tissues <= Tissue.CEREBELLUM_CORTEX + 1) & (tissues != Tissue.CSF + 1)).float()
         closing = max(1, round(6 / self.settings.spacing))
         reach = closing + int(torch.randint(-1, 3, (1,), generator=generator, device=self.device))
-        wide = _dilated(parenchyma, reach)
+        wide = _dilated(parenchyma.float(), reach)
         return (1 - _dilated(1 - wide, closing)).bool()
 
 

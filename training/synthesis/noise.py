@@ -57,5 +57,5 @@ def spread(mask: Tensor, radius: float) -> Tensor:
 
 
 def each(values: Tensor) -> Tensor:
-    """(b,) or (b, c) → with three axes more, to go with volumes."""
-    return values.reshape(*values.shape, *(1,) * (5 - values.ndim)) if values.ndim == 2 else values.reshape(-1, 1, 1, 1, 1)
+    """(b,) or (b, c) → five axes, the missing ones of length 1, to go with volumes."""
+    return values.reshape(*values.shape, *(1,) * (5 - values.ndim))

@@ -11,7 +11,7 @@ SPACING_MM = 2.0
 
 
 class Structure(IntEnum):
-    """What a voxel is. Even codes are left, odd codes the same on the right; 0 and 1, and those from `MIDLINE` on, have no side."""
+    """What a voxel is. Even codes are left, odd codes the same on the right; 0 and 1, 16 and 17 have no side."""
 
     OUTSIDE = 0
     CSF = 1
@@ -31,9 +31,6 @@ class Structure(IntEnum):
     RIGHT_CEREBELLUM = 15
     MIDLINE_VENTRICLES = 16
     BRAINSTEM = 17
-
-
-MIDLINE = Structure.MIDLINE_VENTRICLES
 
 
 def anatomy_network() -> nn.Module:

@@ -1,7 +1,7 @@
 """What is usual at each place in healthy people: mean and spread of z, on the template grid.
 
-Tissue means and the anatomy do not explain everything: motor cortex is darker on T1 than other cortex, the limbic lobe and the
-optic radiation are brighter on FLAIR, the putamen varies from person to person. ``python -m training.build_healthy_places`` learns
+Tissue means and the anatomy do not explain everything: motor cortex is darker on T1 than other cortex, the limbic lobe is
+brighter on FLAIR, the putamen varies from person to person. ``python -m training.build_healthy_places`` learns
 the rest from healthy scans.
 """
 
