@@ -120,15 +120,16 @@ def test_every_code_belongs_to_one_structure():
 def test_the_anatomy_network_learns_for_a_minute_on_a_processor_and_its_weights_load(tmp_path):
     """The smoke run of training/README.md, smaller."""
     pytest.importorskip("monai")
-    from BrainSSLAnomalyLib.network.anatomy import Structure, anatomy_network
+    from BrainSSLAnomalyLib.anatomy import Structure
+    from BrainSSLAnomalyLib.network.anatomy import AnatomyNetwork
     from test_synthesis import head
 
-    task = AnatomyTask(replace(head(), maps=head().maps * 2), AnatomySettings(shape=(32, 32, 32), held_out=1, validation_patients=1))
+    task = AnatomyTask(replace(head(), maps=head().maps * 2), AnatomySettings(shape=(64, 64, 64), held_out=1, validation_patients=1))
     settings = TrainerSettings(steps=3, warmup=1, precision="32-true", log_every=1, validate_every=2, save_every=2)
     assert train(task, settings, tmp_path) == 3
-    network = anatomy_network()
+    network = AnatomyNetwork()
     network.load_state_dict(weights(tmp_path))
-    assert network(torch.rand((1, 1, 32, 32, 32))).shape == (1, len(Structure), 32, 32, 32)
+    assert network(torch.rand((1, 1, 64, 64, 64))).shape == (1, len(Structure), 64, 64, 64)
     assert (tmp_path / WEIGHTS).stat().st_size < 8e6
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import typer
-from BrainSSLAnomalyLib.detector import scored_voxels, zscore_maps
+from BrainSSLAnomalyLib.detector import anatomy_eyes, scored_voxels, zscore_maps
 from BrainSSLAnomalyLib.preparation import prepare
 from BrainSSLAnomalyLib.preparation.template import COARSE_AFFINE, COARSE_SHAPE
 from BrainSSLAnomalyLib.resampling import resample
@@ -38,7 +38,7 @@ LARGEST = 3.0
 
 def on_template(path: Path, modality: Modality) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """(z, brain) of one subject on the coarse template grid; z as it is before anything is known of its place."""
-    prepared = prepare(Study({modality: Scan(load(path), modality, path.name)}))
+    prepared = prepare(Study({modality: Scan(load(path), modality, path.name)}), look=anatomy_eyes()[0])
     grid, world = prepared.reference, prepared.template_to_reference
     z = prepared.whole(np.clip(zscore_maps(prepared, by_place=False)[modality], -LARGEST, LARGEST))
     # Of one person the edge is not believed; over sixty its errors cancel.

@@ -17,7 +17,7 @@ from itertools import combinations
 
 import numpy as np
 import typer
-from BrainSSLAnomalyLib.detector import deviation_map, peak_deviation, scored_voxels, zscore_maps
+from BrainSSLAnomalyLib.detector import anatomy_eyes, deviation_map, peak_deviation, scored_voxels, zscore_maps
 from BrainSSLAnomalyLib.preparation import PreparedStudy, prepare
 from BrainSSLAnomalyLib.scoring.healthy_table import table_key
 from BrainSSLAnomalyLib.study import Modality, Scan, Study
@@ -70,7 +70,7 @@ def measure(prepared: PreparedStudy) -> Iterator[Measured]:
 
 def _measured(item: tuple[str, Callable[[], Study]]) -> tuple[str, list[Measured]]:
     name, study = item
-    return name, list(measure(prepare(study())))
+    return name, list(measure(prepare(study(), look=anatomy_eyes()[0])))
 
 
 def healthy_volume(kinds: Mapping[str, Sequence[np.ndarray]]) -> np.ndarray:

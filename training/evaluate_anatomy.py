@@ -12,51 +12,47 @@ from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
-import torch
 import typer
-from BrainSSLAnomalyLib.anatomy import Region
+from BrainSSLAnomalyLib.anatomy import STRUCTURE_SPACING_MM, Structure
 from BrainSSLAnomalyLib.imageio import read_scan
-from BrainSSLAnomalyLib.network.anatomy import SPACING_MM, Structure, anatomy_network
-from BrainSSLAnomalyLib.preparation.coarse import coarse_copy, foreground, largest_piece
+from BrainSSLAnomalyLib.network.anatomy import AnatomyNetwork, load_anatomy_network, looker
+from BrainSSLAnomalyLib.preparation import Look
+from BrainSSLAnomalyLib.preparation.brain import skull_mask
+from BrainSSLAnomalyLib.preparation.coarse import coarse_copy
+from BrainSSLAnomalyLib.preparation.seen import SeenAnatomy, see
 from BrainSSLAnomalyLib.resampling import ras_matrix, resample
 from BrainSSLAnomalyLib.study import Modality, Volume
 from numpy.typing import NDArray
 from safetensors.torch import load_file
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
-from torch import nn
 
 from .benchmark.cases import EVALUATION
 from .benchmark.measures import dice
 from .benchmark.preparation import intracranial
-from .data import DATA, load, muse_regions
+from .data import DATA, load
 
 S = Structure
-MULTIPLE = 16
 
 
-def load_network(weights: Path) -> nn.Module:
-    """The trained network, ready to look."""
-    network = anatomy_network()
+def load_network(weights: Path | None) -> Look:
+    """The shipped network, or one in training."""
+    if weights is None:
+        return looker(load_anatomy_network())
+    network = AnatomyNetwork()
     network.load_state_dict(load_file(weights))
-    return network.eval()
+    return looker(network.eval())
 
 
-def structures(network: nn.Module, scan: Volume) -> Volume:
-    """Codes of `Structure` on an upright 2 mm grid that holds the scan."""
-    small = coarse_copy(scan, SPACING_MM)
-    array = small.array - small.array.min()
-    array = np.clip(array / max(float(np.median(array[foreground(small)])), 1e-6), 0, 6)
-    margin = [(0, -n % MULTIPLE) for n in array.shape]
-    with torch.inference_mode(), torch.autocast("cpu", dtype=torch.bfloat16):
-        logits = network(torch.from_numpy(np.pad(array, margin))[None, None].float())
-    found = logits.argmax(1)[0].numpy().astype(np.uint8)
-    return small.with_array(found[tuple(slice(0, n) for n in array.shape)])
+def looked(look: Look, scan: Volume) -> SeenAnatomy:
+    """What is seen in a scan on any grid."""
+    return see(look, [coarse_copy(scan, STRUCTURE_SPACING_MM)])
 
 
-def brain_of(found: Volume) -> NDArray[np.bool_]:
-    """Everything inside the skull: the largest piece, without holes."""
-    return ndimage.binary_fill_holes(largest_piece(found.array > 0))
+def brain_of(seen: SeenAnatomy, grid: Volume, world: NDArray | None = None) -> NDArray[np.bool_]:
+    """The brain mask on another grid, as `prepare` makes it."""
+    mask = skull_mask(seen.inside).astype(np.float32)
+    return resample(Volume(ndimage.gaussian_filter(mask, 0.7), seen.affine), grid.array.shape, grid.affine, world) > 0.5
 
 
 def worsened(scan: Volume) -> Iterator[tuple[str, Volume]]:
@@ -77,62 +73,65 @@ def worsened(scan: Volume) -> Iterator[tuple[str, Volume]]:
     yield "noisy", scan.with_array(np.abs(scan.array + 0.12 * top * rng.standard_normal(scan.array.shape)).astype(np.float32))
 
 
-def ixi(network: nn.Module, count: int) -> Iterator[tuple[str, str]]:
+TISSUES: dict[str, tuple[tuple[Structure, ...], tuple[int, ...]]] = {
+    "cerebral white matter": ((S.LEFT_WHITE, S.RIGHT_WHITE), tuple(range(81, 96))),
+    "cerebral cortex": ((S.LEFT_CORTEX, S.RIGHT_CORTEX, S.LEFT_HIPPOCAMPUS, S.RIGHT_HIPPOCAMPUS), (31, 32, 47, 48, *range(100, 208))),
+    "ventricles": ((S.LEFT_VENTRICLE, S.RIGHT_VENTRICLE, S.MIDLINE_VENTRICLES), (4, 11, 49, 50, 51, 52)),
+    "deep grey matter": (tuple(S)[S.LEFT_STRIATUM : S.LEFT_HIPPOCAMPUS], (23, 30, 36, 37, 55, 56, 57, 58, 59, 60)),
+    "left hemisphere": ((S.LEFT_WHITE, S.LEFT_CORTEX), (*range(82, 95, 2), *range(101, 208, 2))),
+}
+"""What is called alike here and in the automatic segmentations (MUSE codes)."""
+
+
+def ixi(look: Look, count: int) -> Iterator[tuple[str, str]]:
     """Brain in five guises, and tissues, of the calibration subjects."""
     brains: dict[str, list[float]] = {}
-    deep = "caudate, lentiform, thalamus"
-    tissues: dict[str, list[float]] = {"ventricles": [], deep: []}
-    names = {
-        "ventricles": range(Region.LEFT_LATERAL_VENTRICLE, Region.LEFT_CEREBELLUM),
-        deep: range(Region.LEFT_CAUDATE, Region.LEFT_HIPPOCAMPUS),
-    }
-    members = {"ventricles": range(S.LEFT_VENTRICLE, S.LEFT_CEREBELLUM), deep: range(S.LEFT_STRIATUM, S.LEFT_HIPPOCAMPUS)}
+    tissues: dict[str, list[float]] = {name: [] for name in TISSUES}
     seconds = []
     for path in sorted((DATA / "healthy" / "ixi_t1_2mm" / "calibration").glob("*_T1.nii.gz"))[:count]:
         labels = load(next((DATA / "labels" / "ixi_dlmuse_2mm" / "calibration").glob(path.name.removesuffix("_T1.nii.gz") + "*")))
-        known, regions = intracranial(labels), muse_regions()[labels.array.astype(int)]
+        known = intracranial(labels)
         for guise, scan in worsened(load(path)):
             start = time.perf_counter()
-            found = structures(network, scan)
+            seen = looked(look, scan)
             seconds.append(time.perf_counter() - start)
-            back = np.eye(4) if guise != "turned by 20°" else scan.affine @ np.linalg.inv(labels.affine)
-            seen = resample(found.with_array(brain_of(found).astype(np.float32)), labels.array.shape, labels.affine, back) > 0.5
-            brains.setdefault(guise, []).append(dice(seen, known))
+            back: NDArray = scan.affine @ np.linalg.inv(labels.affine) if guise == "turned by 20°" else np.eye(4)
+            brains.setdefault(guise, []).append(dice(brain_of(seen, labels, back), known))
             if guise == "as it is":
-                for name, wanted in members.items():
-                    part = np.isin(found.array, list(wanted)).astype(np.float32)
-                    here = resample(found.with_array(part), labels.array.shape, labels.affine) > 0.5
-                    tissues[name].append(dice(here, np.isin(regions, list(names[name]))))
-    for guise, scores in brains.items():
-        yield f"IXI calibration, n = {len(scores)}, brain, {guise}", f"median {np.median(scores):.3f}, worst {min(scores):.3f}"
-    for name, scores in tissues.items():
-        yield f"IXI calibration, n = {len(scores)}, {name}", f"median {np.median(scores):.3f}, worst {min(scores):.3f}"
-    yield "seconds a scan, network and back", f"{np.median(seconds):.1f}"
+                for name, (structures, codes) in TISSUES.items():
+                    part = Volume(seen.probability[list(structures)].sum(0), seen.affine)
+                    here = resample(part, labels.array.shape, labels.affine) > 0.5
+                    tissues[name].append(dice(here, np.isin(labels.array, codes)))
+    for what, scores in ({f"brain, {guise}": v for guise, v in brains.items()} | tissues).items():
+        yield f"IXI calibration, n = {len(scores)}, {what}", f"median {np.median(scores):.3f}, worst {min(scores):.3f}"
+    yield "seconds a scan", f"{np.median(seconds):.1f}"
 
 
-def patients(network: nn.Module) -> Iterator[tuple[str, str]]:
+def patients(look: Look) -> Iterator[tuple[str, str]]:
     """Brain masks that came with patients."""
     case = EVALUATION / "ms_raw_12"
-    common, matrix = load(case / "brain_mask_common.nii.gz"), ras_matrix(sitk.ReadTransform(str(case / "flair_to_common.txt")))
-    flair = read_scan(case / "flair.nii.gz", Modality.FLAIR).volume
-    found = structures(network, flair)
-    seen = resample(found.with_array(brain_of(found).astype(np.float32)), flair.array.shape, flair.affine) > 0.5
-    worlds = (matrix, np.linalg.inv(matrix))
-    best = max(dice(seen, resample(common, flair.array.shape, flair.affine, w) > 0.5) for w in worlds)
-    yield "ms_raw_12, FLAIR, brain", f"{best:.3f}"
+    common, to_common = load(case / "brain_mask_common.nii.gz"), ras_matrix(sitk.ReadTransform(str(case / "flair_to_common.txt")))
+    for modality in (Modality.FLAIR, Modality.T1, Modality.T2):
+        scan = read_scan(case / f"{modality.key}.nii.gz", modality).volume
+        own: NDArray = np.eye(4)
+        if modality is not Modality.FLAIR:
+            own = np.linalg.inv(ras_matrix(sitk.ReadTransform(str(case / f"{modality.key}_to_flair.txt"))))
+        seen = brain_of(looked(look, scan), scan)
+        ways = [w @ o for w in (to_common, np.linalg.inv(to_common)) for o in (own, np.linalg.inv(own))]
+        best = max(dice(seen, resample(common, scan.array.shape, scan.affine, w) > 0.5) for w in ways)
+        yield f"ms_raw_12, {modality.value}, brain", f"{best:.3f}"
     for name in ("glioma_0001", "glioma_0003"):
         scan = read_scan(EVALUATION / name / "flair.nii.gz", Modality.FLAIR).volume
-        found = structures(network, scan)
-        seen = resample(found.with_array(brain_of(found).astype(np.float32)), scan.array.shape, scan.affine) > 0.5
+        seen = brain_of(looked(look, scan), scan)
         known, lesion = (load(EVALUATION / name / f"{n}.nii.gz").array > 0 for n in ("brain_mask", "mask_classes"))
         yield f"{name}, FLAIR, brain", f"{dice(seen, known):.3f}, {(seen & lesion).sum() / lesion.sum():.3f} of the lesion inside"
 
 
-def main(weights: Path = Path("results/anatomy/weights.safetensors"), subjects: int = 20) -> None:
-    """Print every figure as it comes."""
-    network = load_network(weights)
+def main(weights: Path | None = None, subjects: int = 20) -> None:
+    """Print every figure as it comes; of the shipped network, or of other ``--weights``."""
+    look = load_network(weights)
     typer.echo("| what | Dice |\n| --- | --- |")
-    for figures in (ixi(network, subjects), patients(network)):
+    for figures in (ixi(look, subjects), patients(look)):
         for what, value in figures:
             typer.echo(f"| {what} | {value} |")
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from .anatomy_task import AnatomySettings, AnatomyTask
+from .synthesis import heads
 from .synthesis.archive import ARCHIVE, read
 from .trainer import Task, TrainerSettings, train
 
@@ -32,10 +33,11 @@ def main() -> None:
     parser.add_argument("config", help="name of a file in training/configs, or a path")
     parser.add_argument("--minutes", type=float, default=math.inf)
     parser.add_argument("--archive", type=Path, default=ARCHIVE, help="from python -m training.synthesis.archive")
+    parser.add_argument("--heads", type=Path, default=heads.HEADS, help="from python -m training.synthesis.heads")
     parser.add_argument("--output", type=Path, help="default: results/<config>")
     arguments = parser.parse_args()
     data, trainer = read_config(arguments.config)
-    task: Task = AnatomyTask(read(arguments.archive), data)
+    task: Task = AnatomyTask(read(arguments.archive), data, heads.read(arguments.heads) if data.real_heads else None)
     folder = arguments.output or Path("results") / Path(arguments.config).stem
     done = train(task, trainer, folder, arguments.minutes)
     print(f"{done} of {trainer.steps} steps; weights in {folder}")

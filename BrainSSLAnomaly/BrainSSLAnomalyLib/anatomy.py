@@ -119,3 +119,33 @@ class Tissue(IntEnum):
 
 
 INTRACRANIAL = tuple(t for t in Tissue if t.intracranial)
+
+
+class Structure(IntEnum):
+    """What the anatomy network calls a voxel. From 2 to 15 even codes are left, odd ones the same on the right; others have no side."""
+
+    OUTSIDE = 0
+    CSF = 1
+    LEFT_WHITE = 2
+    RIGHT_WHITE = 3
+    LEFT_CORTEX = 4
+    RIGHT_CORTEX = 5
+    LEFT_STRIATUM = 6
+    RIGHT_STRIATUM = 7
+    LEFT_THALAMUS = 8
+    RIGHT_THALAMUS = 9
+    LEFT_HIPPOCAMPUS = 10  # with amygdala
+    RIGHT_HIPPOCAMPUS = 11
+    LEFT_VENTRICLE = 12
+    RIGHT_VENTRICLE = 13
+    LEFT_CEREBELLUM = 14
+    RIGHT_CEREBELLUM = 15
+    MIDLINE_VENTRICLES = 16
+    BRAINSTEM = 17
+
+
+TISSUE_OF_STRUCTURE = (None, 5, 0, 0, 1, 1, 2, 2, 3, 3, 1, 1, 4, 4, None, None, 4, 6)
+"""Code of the `Tissue` of every `Structure`; None for the outside, and for the cerebellum, which holds two."""
+
+STRUCTURE_SPACING_MM = 2.0
+"""Edge of the cubic voxels on which structures are told apart."""

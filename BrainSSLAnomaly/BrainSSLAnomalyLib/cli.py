@@ -19,6 +19,7 @@ from . import __version__
 from .errors import BrainSSLAnomalyError, Cancelled
 from .progress import Progress
 from .settings import (
+    AnatomySource,
     DetectionSettings,
     DetectorName,
     MorphologySettings,
@@ -64,6 +65,7 @@ def detect(
     pd: Scan = None,
     output: Output = None,
     detector: Annotated[DetectorName, typer.Option(help="What computes the score.")] = DetectorName.STATISTICAL,
+    anatomy: Annotated[AnatomySource, typer.Option(help="What finds the brain and its parts.")] = AnatomySource.NETWORK,
     series: Annotated[str | None, typer.Option(help="Number, UID or description of a DICOM series.", show_default=False)] = None,
     bias_correction: Annotated[bool, typer.Option(help="Correct the receive field by N4.")] = True,
     method: Method = None,
@@ -111,7 +113,7 @@ def detect(
         for scan in study.scans.values():
             if scan.guessed_from:
                 say(f"{scan.source} is taken as {scan.modality.value} (from {scan.guessed_from})")
-        result = _detect_into(stage, study, DetectionSettings(detector, bias_correction), settings, progress, say)
+        result = _detect_into(stage, study, DetectionSettings(detector, bias_correction, anatomy), settings, progress, say)
     _announce(target, result, quiet, as_json)
 
 

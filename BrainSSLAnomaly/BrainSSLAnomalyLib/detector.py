@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import time
+from functools import lru_cache
+from importlib.util import find_spec
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .anatomy import Tissue
 from .detection import Detection
-from .preparation import PreparedStudy, prepare
+from .preparation import Look, PreparedStudy, prepare
 from .progress import Progress, silent
 from .scoring.healthy_table import healthy_table
 from .scoring.normative import healthy_z, median_mm
 from .scoring.places import healthy_places
 from .scoring.statistical import EDGE_MM, SOLID_EDGE_MM, SOLID_FLUID, combine, score_from_deviation
-from .settings import DetectionSettings
+from .settings import AnatomySource, DetectionSettings
 from .study import Modality, Study
 
 USUAL_BRAIN_ML = (700.0, 2200.0)
@@ -39,7 +41,9 @@ def detect(study: Study, settings: DetectionSettings = _DEFAULTS, progress: Prog
     Raises:
         PreparationFailed: no brain was found.
     """
-    prepared = prepare(study, correct_bias=settings.correct_bias, progress=lambda s, f: progress(s, f * _PREPARATION_SHARE))
+    progress("Loading the anatomy network", 0.0)
+    look, warning = anatomy_eyes(settings.anatomy)
+    prepared = prepare(study, look=look, correct_bias=settings.correct_bias, progress=lambda s, f: progress(s, f * _PREPARATION_SHARE))
     progress("Scoring", _PREPARATION_SHARE)
     start = time.perf_counter()
     zscores = zscore_maps(prepared)
@@ -59,15 +63,32 @@ def detect(study: Study, settings: DetectionSettings = _DEFAULTS, progress: Prog
         detector=settings.detector.value,
         inputs=tuple(study.scans[m] for m in study.modalities),
         seconds=seconds,
-        warnings=_warnings(brain_ml, study),
+        warnings=(*_warnings(brain_ml, study), *([warning] if warning else [])),
         scan_p_value=table.p_value(peak_deviation(prepared, deviation)),
         facts={
             "brain_volume_ml": round(brain_ml, 1),
+            "anatomy_by": (AnatomySource.NETWORK if look else AnatomySource.ATLAS).value,
             "skull_stripped_input": prepared.stripped,
             "healthy_scans_in_table": table.scans,
             "template_to_reference": np.round(prepared.template_to_reference, 5).tolist(),
         },
     )
+
+
+def anatomy_eyes(source: AnatomySource = AnatomySource.NETWORK) -> tuple[Look | None, str]:
+    """The anatomy network, or None for the atlas; and a sentence for the report where the network is missing."""
+    if source is AnatomySource.ATLAS:
+        return None, ""
+    if not all(find_spec(name) for name in ("torch", "monai", "safetensors")):
+        return None, "Without PyTorch and MONAI an atlas alone finds the brain, which is less exact: install them, see the README."
+    return _anatomy_network(), ""
+
+
+@lru_cache(maxsize=1)
+def _anatomy_network() -> Look:
+    from .network.anatomy import load_anatomy_network, looker
+
+    return looker(load_anatomy_network())
 
 
 def zscore_maps(prepared: PreparedStudy, *, by_place: bool = True) -> dict[Modality, NDArray[np.float32]]:

@@ -48,6 +48,10 @@ class PreparationFailed(BrainSSLAnomalyError):
     """Registration or brain extraction gave something that cannot be a brain."""
 
 
+class DamagedModel(BrainSSLAnomalyError):
+    """The shipped weights are damaged, or are not those that were shipped."""
+
+
 class Cancelled(BrainSSLAnomalyError):
     """The user stopped the run. Raised by a progress callback, passed through by every room."""
 

@@ -25,6 +25,13 @@ class DetectorName(str, Enum):
     STATISTICAL = "statistical"
 
 
+class AnatomySource(str, Enum):
+    """What finds the brain and its parts."""
+
+    NETWORK = "network"
+    ATLAS = "atlas"
+
+
 def _check(name: str, value: float, low: float, high: float, unit: str) -> None:
     if not low <= value <= high:
         raise BadSettings(f"{name} is {value:g}", f"choose a value from {low:g} to {high:g}{' ' + unit if unit else ''}")
@@ -95,10 +102,12 @@ class DetectionSettings:
     Attributes:
         detector: what computes the score.
         correct_bias: correct the receive field by N4.
+        anatomy: what finds the brain and its parts; the atlas also where PyTorch is missing.
     """
 
     detector: DetectorName = DetectorName.STATISTICAL
     correct_bias: bool = True
+    anatomy: AnatomySource = AnatomySource.NETWORK
 
 
 def to_dict(settings: Any) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from BrainSSLAnomalyLib.detector import detect
 from BrainSSLAnomalyLib.segmentation import segment
-from BrainSSLAnomalyLib.settings import SegmentationSettings
+from BrainSSLAnomalyLib.settings import DetectionSettings, SegmentationSettings
 from numpy.typing import NDArray
 
 from .cases import Case
@@ -45,11 +45,11 @@ class Measured:
     peak_gb: float
 
 
-def measure(case: Case) -> Measured:
-    """Detect with the defaults, and compare. Call in a fresh process: the memory is that of the process."""
+def measure(case: Case, settings: DetectionSettings) -> Measured:
+    """Detect, threshold with the defaults, and compare. Call in a fresh process: the memory is that of the process."""
     study = case.study()
     start = time.perf_counter()
-    detection = detect(study)
+    detection = detect(study, settings)
     found = segment(detection, SegmentationSettings())
     seconds = time.perf_counter() - start
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2

@@ -8,13 +8,15 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 import typer
+from BrainSSLAnomalyLib.detector import anatomy_eyes
 from BrainSSLAnomalyLib.imageio import read_scan
-from BrainSSLAnomalyLib.preparation import PreparedStudy, prepare
+from BrainSSLAnomalyLib.preparation import Look, PreparedStudy, prepare
 from BrainSSLAnomalyLib.preparation.brain import stripped_mask
 from BrainSSLAnomalyLib.preparation.plausible import likeness
 from BrainSSLAnomalyLib.preparation.registration import mean_displacement, register_to_template
 from BrainSSLAnomalyLib.preparation.template import load_template
 from BrainSSLAnomalyLib.resampling import ras_matrix, resample
+from BrainSSLAnomalyLib.settings import AnatomySource
 from BrainSSLAnomalyLib.study import Modality, Study, Volume
 from scipy import ndimage
 
@@ -23,9 +25,9 @@ from .cases import EVALUATION, healthy, patients
 from .measures import dice
 
 
-def prepared(files: dict[Modality, Path]) -> PreparedStudy:
+def prepared(files: dict[Modality, Path], look: Look | None) -> PreparedStudy:
     """Read and prepare."""
-    return prepare(Study({m: read_scan(p, m) for m, p in files.items()}))
+    return prepare(Study({m: read_scan(p, m) for m, p in files.items()}), look=look)
 
 
 def intracranial(labels: Volume) -> np.ndarray:
@@ -37,11 +39,11 @@ def intracranial(labels: Volume) -> np.ndarray:
     return ndimage.binary_fill_holes(closed)[steps:-steps, steps:-steps, steps:-steps]
 
 
-def raw() -> Iterator[tuple[str, str]]:
+def raw(look: Look | None) -> Iterator[tuple[str, str]]:
     """The scan as it left the scanner: brain mask, and its own transforms between the modalities."""
     case = EVALUATION / "ms_raw_12"
     f, t1, t2 = Modality.FLAIR, Modality.T1, Modality.T2
-    result = prepared({m: case / f"{m.key}.nii.gz" for m in (f, t1, t2)})
+    result = prepared({m: case / f"{m.key}.nii.gz" for m in (f, t1, t2)}, look)
     template = load_template()
     world = result.template_to_reference
     for m in (t1, t2):
@@ -51,7 +53,7 @@ def raw() -> Iterator[tuple[str, str]]:
         yield f"ms_raw_12, {m.value} to FLAIR, against the transform of the data set", f"{apart:.2f} mm"
     common = load(case / "brain_mask_common.nii.gz")
     matrix = ras_matrix(sitk.ReadTransform(str(case / "flair_to_common.txt")))
-    for name, scans in (("three modalities", result), *((m.value, prepared({m: case / f"{m.key}.nii.gz"})) for m in (f, t1, t2))):
+    for name, scans in (("three modalities", result), *((m.value, prepared({m: case / f"{m.key}.nii.gz"}, look)) for m in (f, t1, t2))):
         modality = scans.study.reference.modality
         to_flair = np.eye(4) if modality is f else np.linalg.inv(result.reference_to_scan[modality])
         grid = scans.reference
@@ -62,20 +64,20 @@ def raw() -> Iterator[tuple[str, str]]:
         yield f"ms_raw_12, {name}: brain mask Dice", f"{best:.3f}"
 
 
-def gliomas() -> Iterator[tuple[str, str]]:
+def gliomas(look: Look | None) -> Iterator[tuple[str, str]]:
     """Stripped scans: the mask that came with them."""
     for name in ("glioma_0001", "glioma_0003"):
-        result = prepared({Modality.FLAIR: EVALUATION / name / "flair.nii.gz"})
+        result = prepared({Modality.FLAIR: EVALUATION / name / "flair.nii.gz"}, look)
         known = load(EVALUATION / name / "brain_mask.nii.gz").array > 0
         yield f"{name}: brain mask Dice", f"{dice(result.brain_mask, known):.3f}"
 
 
-def ixi(count: int) -> Iterator[tuple[str, str]]:
+def ixi(look: Look | None, count: int) -> Iterator[tuple[str, str]]:
     """Healthy whole heads: the outline of their automatic segmentation."""
     scores = []
     for path in sorted((DATA / "healthy" / "ixi_t1_2mm" / "calibration").glob("*_T1.nii.gz"))[:count]:
         label = next((DATA / "labels" / "ixi_dlmuse_2mm" / "calibration").glob(path.name.removesuffix("_T1.nii.gz") + "*"))
-        scores.append(dice(prepared({Modality.T1: path}).brain_mask, intracranial(load(label))))
+        scores.append(dice(prepared({Modality.T1: path}, look).brain_mask, intracranial(load(label))))
     yield f"IXI calibration, {len(scores)} subjects: brain mask Dice", f"median {np.median(scores):.3f}, worst {min(scores):.3f}"
 
 
@@ -93,10 +95,11 @@ def likenesses() -> Iterator[tuple[str, str]]:
         yield f"likeness of {len(values)} brains on {modality.value}", f"{min(values):.2f} to {max(values):.2f}"
 
 
-def main(subjects: int = 20) -> None:
-    """Print every figure as it comes."""
+def main(subjects: int = 20, atlas: bool = False) -> None:
+    """Print every figure as it comes; with the anatomy network, or by the atlas alone."""
+    look, _ = anatomy_eyes(AnatomySource.ATLAS if atlas else AnatomySource.NETWORK)
     typer.echo("| what | measured |\n| --- | --- |")
-    for figures in (raw(), gliomas(), likenesses(), ixi(subjects)):
+    for figures in (raw(look), gliomas(look), likenesses(), ixi(look, subjects)):
         for what, value in figures:
             typer.echo(f"| {what} | {value} |")
 

@@ -11,7 +11,7 @@ from concurrent.futures import ProcessPoolExecutor
 
 import numpy as np
 import typer
-from BrainSSLAnomalyLib.detector import deviation_map, scored_voxels, zscore_maps
+from BrainSSLAnomalyLib.detector import anatomy_eyes, deviation_map, scored_voxels, zscore_maps
 from BrainSSLAnomalyLib.preparation import prepare
 from BrainSSLAnomalyLib.resampling import resample
 from BrainSSLAnomalyLib.scoring.healthy_table import healthy_table
@@ -49,7 +49,7 @@ def patient(seed: int) -> tuple[Study, Volume | None]:
 def measure(seed: int) -> list[tuple[bool, list[float]]]:
     """For each of `SETS`: whether there are lesions, and Dice (or false-positive ml) at each of `CUTS`."""
     study, lesions = patient(seed)
-    prepared = prepare(study)
+    prepared = prepare(study, look=anatomy_eyes()[0])
     grid, box = prepared.reference, prepared.box
     maps, scored = zscore_maps(prepared), scored_voxels(prepared)
     truth = None if lesions is None else resample(lesions, grid.array.shape, grid.affine)[box] > 0.5

@@ -38,6 +38,7 @@ class GeneratorSettings:
         spacing: edge of the cubic voxels, in mm.
         modalities: channels, aligned; each acquired in its own way.
         rotation_degrees, scaling, shear, shift_mm: standard deviations of the affine deformation.
+        offset_mm: (k, j, i), beside that, up to how far a sample lies from the middle of the head: for slabs.
         elastic: scale in mm → standard deviation in mm of the elastic deformation.
         at_random: share of scans with random instead of typical contrast.
         stripped: share of patients without skull.
@@ -51,6 +52,7 @@ class GeneratorSettings:
     scaling: float = 0.08
     shear: float = 0.03
     shift_mm: float = 8.0
+    offset_mm: tuple[float, float, float] = (0.0, 0.0, 0.0)
     elastic: dict[float, float] = field(default_factory=lambda: {60.0: 3.0, 20.0: 1.5})
     at_random: float = 0.5
     stripped: float = 0.5
@@ -124,32 +126,13 @@ class ScanGenerator:
 
     def warped(self, batch: int, generator: torch.Generator) -> Tensor:
         """(b, k, j, i) int64 labels of random maps, moved, scaled, sheared, bent, and mirrored half of the time."""
-        s = self.settings
-        k, j, i = s.shape
-        axes = [torch.arange(n, device=self.device) - (n - 1) / 2 for n in s.shape]
-        grid = torch.stack(torch.meshgrid(*axes, indexing="ij")) * s.spacing  # (3, k, j, i), mm from the centre
-        out = torch.empty((batch, *s.shape), dtype=torch.int64, device=self.device)
-        bend = sum(mm * smooth_field(batch, 3, s.shape, scale / s.spacing, generator) for scale, mm in s.elastic.items())
-        for b in range(batch):
+        out = torch.empty((batch, *self.settings.shape), dtype=torch.int64, device=self.device)
+        for b, place in enumerate(places(batch, self.settings, generator)):
             labels = self._maps[int(torch.randint(len(self._maps), (1,), generator=generator, device=self.device))]
-            place = (self._affine(generator) @ grid.flatten(1)).reshape(3, k, j, i) + bend[b]  # type: ignore[index]
-            centre = torch.tensor([(n - 1) / 2 for n in labels.shape], device=self.device)
-            place = place + (centre + s.shift_mm * normal((3,), generator)).reshape(3, 1, 1, 1)
+            found = looked_up(labels, place).long()
             mirrored = bool(chance((1,), 0.5, generator))
-            index = place.round().long()
-            limit = torch.tensor(labels.shape, device=self.device).reshape(3, 1, 1, 1)
-            outside = ((index < 0) | (index >= limit)).any(0)
-            index = index.clamp(min=torch.zeros_like(limit), max=limit - 1)
-            found = labels[index[0], index[1], index[2]].long() * ~outside
             out[b] = self._mirror[found].flip(2) if mirrored else found
         return out
-
-    def _affine(self, generator: torch.Generator) -> Tensor:
-        s = self.settings
-        x, y, z = (torch.deg2rad(s.rotation_degrees * normal((3,), generator))).tolist()
-        skew = torch.tensor([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]], device=self.device)
-        stretch = torch.diag(torch.exp(s.scaling * normal((3,), generator)))
-        return torch.linalg.matrix_exp(skew) @ (stretch + s.shear * normal((3, 3), generator))
 
     def _stripped(self, parenchyma: Tensor, generator: torch.Generator) -> Tensor:
         """The brain as a stripping program leaves it: parenchyma, closed by 6 mm, and a little too much or too little around it."""
@@ -157,6 +140,44 @@ class ScanGenerator:
         reach = closing + int(torch.randint(-1, 3, (1,), generator=generator, device=self.device))
         wide = _dilated(parenchyma.float(), reach)
         return (1 - _dilated(1 - wide, closing)).bool()
+
+
+def places(batch: int, settings: GeneratorSettings, generator: torch.Generator) -> Tensor:
+    """(b, 3, k, j, i): where each voxel of a sample lies in the head it is drawn from, in mm from that head's centre."""
+    s, device = settings, generator.device
+    axes = [torch.arange(n, device=device) - (n - 1) / 2 for n in s.shape]
+    grid = torch.stack(torch.meshgrid(*axes, indexing="ij")) * s.spacing  # (3, k, j, i)
+    bend = sum(mm * smooth_field(batch, 3, s.shape, scale / s.spacing, generator) for scale, mm in s.elastic.items())
+    reach = torch.tensor(s.offset_mm, device=device)
+    moved = []
+    for _ in range(batch):
+        shift = s.shift_mm * normal((3,), generator) + reach * uniform((3,), -1, 1, generator)
+        moved.append((_affine(s, generator) @ grid.flatten(1)).reshape(grid.shape) + shift.reshape(3, 1, 1, 1))
+    return torch.stack(moved) + bend
+
+
+def looked_up(array: Tensor, place: Tensor, spacing: float = 1.0) -> Tensor:
+    """The nearest voxel at each place, 0 outside.
+
+    Args:
+        array: (k, j, i).
+        place: (3, ...) in mm from its centre.
+        spacing: of its voxels, in mm.
+    """
+    view = (3, *(1,) * (place.ndim - 1))
+    limit = torch.tensor(array.shape, device=place.device).reshape(view)
+    index = (place / spacing + (limit - 1) / 2).round().long()
+    outside = ((index < 0) | (index >= limit)).any(0)
+    k, j, i = index.clamp(min=torch.zeros_like(limit), max=limit - 1)
+    return array[k, j, i] * ~outside
+
+
+def _affine(settings: GeneratorSettings, generator: torch.Generator) -> Tensor:
+    s, device = settings, generator.device
+    x, y, z = (torch.deg2rad(s.rotation_degrees * normal((3,), generator))).tolist()
+    skew = torch.tensor([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]], device=device)
+    stretch = torch.diag(torch.exp(s.scaling * normal((3,), generator)))
+    return torch.linalg.matrix_exp(skew) @ (stretch + s.shear * normal((3, 3), generator))
 
 
 def _dilated(mask: Tensor, radius: int) -> Tensor:

@@ -47,7 +47,7 @@ def spread(mask: Tensor, radius: float) -> Tensor:
     Args:
         mask: (b, 1, k, j, i) float, 0 or 1.
     """
-    step = max(1, round(radius / 2))
+    step = max(1, min(round(radius / 2), min(mask.shape[2:]) // 3))  # thin slabs have no room for more
     pooled = functional.max_pool3d(mask, step, ceil_mode=True) if step > 1 else mask
     blurred = functional.avg_pool3d(functional.max_pool3d(pooled, 3, 1, 1), 3, 1, 1)
     size = tuple(n * step for n in pooled.shape[2:])

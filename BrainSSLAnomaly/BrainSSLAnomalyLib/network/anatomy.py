@@ -2,42 +2,79 @@
 
 from __future__ import annotations
 
-from enum import IntEnum
+from collections.abc import Callable
 
-from torch import nn
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
 
-SPACING_MM = 2.0
-"""Edge of the cubic voxels it works on."""
+from ..anatomy import STRUCTURE_SPACING_MM, Structure
+from .bundle import load_weights
 
+BUNDLE = "AnatomyModel"
+MULTIPLE, LEAST = 16, 64
+"""Voxels along an axis: a multiple of the first, not fewer than the second."""
 
-class Structure(IntEnum):
-    """What a voxel is. Even codes are left, odd codes the same on the right; 0 and 1, 16 and 17 have no side."""
-
-    OUTSIDE = 0
-    CSF = 1
-    LEFT_WHITE = 2
-    RIGHT_WHITE = 3
-    LEFT_CORTEX = 4
-    RIGHT_CORTEX = 5
-    LEFT_STRIATUM = 6
-    RIGHT_STRIATUM = 7
-    LEFT_THALAMUS = 8
-    RIGHT_THALAMUS = 9
-    LEFT_HIPPOCAMPUS = 10  # with amygdala
-    RIGHT_HIPPOCAMPUS = 11
-    LEFT_VENTRICLE = 12
-    RIGHT_VENTRICLE = 13
-    LEFT_CEREBELLUM = 14
-    RIGHT_CEREBELLUM = 15
-    MIDLINE_VENTRICLES = 16
-    BRAINSTEM = 17
+FINE = 12
+"""Features a voxel that the coarse network hands to the fine grid."""
 
 
-def anatomy_network() -> nn.Module:
-    """(b, 1, k, j, i) scan with its median at 1 → (b, 18, k, j, i) logits of `Structure`; axes are multiples of 16.
+class AnatomyNetwork(nn.Module):
+    """(b, 1, k, j, i) scan with its median near 1 → (b, 18, k, j, i) logits of `Structure`; axes are multiples of 16, at least 64.
 
-    A small U-Net of MONAI's (Ronneberger et al., MICCAI 2015), 1.9 M weights, with instance normalisation: every scan on its own.
+    A U-Net of MONAI's (Ronneberger et al., MICCAI 2015) on a grid of 4 mm, into whose channels the 2 mm voxels are folded, and one
+    convolution beside the scan itself back to 2 mm: a fifth of the time of a U-Net at 2 mm. Beside the scan it is told how far to
+    the right of the middle every voxel lies, since nothing but the side tells left from right. Instance normalisation: every scan on
+    its own. 1.9 M weights.
     """
-    from monai.networks.nets import BasicUNet
 
-    return BasicUNet(3, 1, len(Structure), features=(12, 24, 48, 80, 128, 12), upsample="nontrainable")
+    def __init__(self) -> None:
+        from monai.networks.blocks import Convolution, SubpixelUpsample
+        from monai.networks.nets import BasicUNet
+
+        super().__init__()
+        self.body = BasicUNet(3, 9, 8 * FINE, features=(32, 32, 64, 80, 96, 32), upsample="nontrainable")
+        self.fine = SubpixelUpsample(3, 8 * FINE, FINE, conv_block=None, apply_pad_pool=False)
+        self.last = Convolution(3, FINE + 1, 16, kernel_size=3, act="LEAKYRELU", norm="INSTANCE")
+        self.logits = nn.Conv3d(16, len(Structure), 1)
+
+    def forward(self, scan: Tensor) -> Tensor:
+        """Look at a batch of scans."""
+        folded = torch.cat([scan[:, :, a::2, b::2, c::2] for a in (0, 1) for b in (0, 1) for c in (0, 1)], 1)
+        width = folded.shape[-1]
+        right = (torch.arange(width, device=scan.device, dtype=scan.dtype) - (width - 1) / 2) * 2 * STRUCTURE_SPACING_MM / 100
+        coarse = self.body(torch.cat([folded, right.expand_as(folded[:, :1])], 1))
+        return self.logits(self.last(torch.cat([self.fine(coarse), scan], 1)))
+
+
+def load_anatomy_network(bundle: str = BUNDLE) -> AnatomyNetwork:
+    """The shipped network, ready to look.
+
+    Raises:
+        FileNotFoundError: the installation is incomplete.
+        DamagedModel: the weights are not those of the bundle.
+    """
+    network = AnatomyNetwork()
+    load_weights(network, bundle)
+    return network.eval()
+
+
+def looker(network: nn.Module) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
+    """The network as `preparation` wants it.
+
+    Returns:
+        Function from (k, j, i) intensities with their median near 1, on upright voxels of 2 mm, to (18, k, j, i) probabilities of
+        every `Structure`. 0.5 to 1.5 s a head on two cores.
+    """
+
+    def look(scan: NDArray[np.float32]) -> NDArray[np.float32]:
+        k, j, i = scan.shape
+        missing = [max(LEAST - n, -n % MULTIPLE) for n in scan.shape]
+        low, mid, left = (m // 2 for m in missing)  # the middle stays in the middle
+        padded = np.pad(scan, [(m // 2, m - m // 2) for m in missing])
+        with torch.inference_mode():
+            logits = network(torch.from_numpy(padded)[None, None].float())[0, :, low : low + k, mid : mid + j, left : left + i]
+            return logits.softmax(0).numpy()
+
+    return look

@@ -2,5 +2,6 @@
 
 from .prepare import prepare
 from .prepared import PreparedStudy
+from .seen import Look
 
-__all__ = ["PreparedStudy", "prepare"]
+__all__ = ["Look", "PreparedStudy", "prepare"]

@@ -9,7 +9,7 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from ..anatomy import INTRACRANIAL, PatientAnatomy, Tissue, Zone
+from ..anatomy import INTRACRANIAL, STRUCTURE_SPACING_MM, PatientAnatomy, Structure, Tissue, Zone
 from ..progress import Progress, StageClock, silent
 from ..resampling import resample
 from ..study import Modality, Study, Volume
@@ -19,6 +19,7 @@ from .coarse import coarse_copy
 from .plausible import check_likeness, check_volume
 from .prepared import PreparedStudy, cropped
 from .registration import register_rigidly, register_to_template
+from .seen import Look, SeenAnatomy, named, pose, see, tissues
 from .template import COARSE_AFFINE, TEMPLATE_AFFINE, Template, load_template
 from .tissue import TissueFit, fit_tissues
 
@@ -38,8 +39,12 @@ _LEAST_PRIOR = np.zeros(len(INTRACRANIAL), np.float32)
 _LEAST_PRIOR[[Tissue.CORTEX, Tissue.VENTRICLE, Tissue.CSF]] = (0.25, 0.05, 0.05)
 """Below this probability in the anatomy a tissue is not believed when a voxel's place is named."""
 
-_COREGISTER, _TEMPLATE, _BIAS, _BRAIN, _TISSUE = (
+ATLAS_SHARE = 0.5
+"""Of the atlas in the probability of each tissue, the rest being what the network has seen in the patient."""
+
+_COREGISTER, _LOOK, _TEMPLATE, _BIAS, _BRAIN, _TISSUE = (
     "Aligning the scans",
+    "Looking at the anatomy",
     "Registering to the template",
     "Correcting the bias field",
     "Extracting the brain",
@@ -47,32 +52,51 @@ _COREGISTER, _TEMPLATE, _BIAS, _BRAIN, _TISSUE = (
 )
 
 
-def prepare(study: Study, *, correct_bias: bool = True, progress: Progress = silent) -> PreparedStudy:
-    """Align, extract the brain, correct the bias field, normalise, and place the template's anatomy in the patient.
+def prepare(study: Study, *, look: Look | None = None, correct_bias: bool = True, progress: Progress = silent) -> PreparedStudy:
+    """Align, extract the brain, correct the bias field, normalise, and place the anatomy in the patient.
+
+    Args:
+        study: the scans of one patient.
+        look: the anatomy network; by the atlas alone if None.
+        correct_bias: by N4.
+        progress: told the stage and the fraction done.
 
     Raises:
         PreparationFailed: what was found cannot be a brain.
     """
     template = load_template()
-    others = len(study.modalities) - 1
-    clock = StageClock(progress, {_COREGISTER: 3.0 * others + 0.01, _TEMPLATE: 3, _BIAS: 1 + others, _BRAIN: 2, _TISSUE: 2 + others})
+    count = len(study.modalities)
+    seconds = {
+        _COREGISTER: 3.0 * (count - 1) + 0.01,
+        _LOOK: 2.0 * count * (look is not None) + 0.01,
+        _TEMPLATE: 3,
+        _BIAS: count,
+        _BRAIN: 2 if look is None else 0.5,
+        _TISSUE: 1 + count,
+    }
+    clock = StageClock(progress, seconds)
     reference = study.reference
     masks = {m: stripped_mask(study.scans[m].volume) for m in study.modalities}
     own = masks[reference.modality]
     with clock.stage(_COREGISTER):
         motion = {m: _motion(study, m, masks) for m in study.modalities}
+        grid = coarse_copy(reference.volume, STRUCTURE_SPACING_MM)
+        scans = {m: _on_grid(study.scans[m].volume, motion[m], grid) for m in study.modalities}
+    with clock.stage(_LOOK):
+        seen = see(look, scans.values()) if look is not None else None
     with clock.stage(_TEMPLATE):
-        world = register_to_template(reference.volume, reference.modality, template, skull=own is None)
+        start = pose(seen, template) if seen is not None else None
+        world = register_to_template(reference.volume, reference.modality, template, skull=own is None, pose=start)
         check_likeness(reference.volume, reference.modality, world, template)
-    grid = coarse_copy(reference.volume, 2.0)
-    scans = {m: _on_grid(study.scans[m].volume, motion[m], grid) for m in study.modalities}
-    priors = _priors_on(template, grid, world)
+        priors = _priors_on(template, grid, world)
+        if seen is not None:
+            priors = ATLAS_SHARE * priors + (1 - ATLAS_SHARE) * tissues(seen, priors)
     with clock.stage(_BIAS):
         rough = _rough_mask(own, reference.volume, grid, priors)
         fields = {m: _field(scan, rough) if correct_bias else None for m, scan in scans.items()}
     with clock.stage(_BRAIN):
         flat = {m: _flattened(scan, fields[m]) for m, scan in scans.items()}
-        mask, inside = _extract(flat, priors, own, reference.volume, grid)
+        mask, inside = _extract(flat, priors, own, seen, reference.volume, grid)
         check_volume(mask, reference.volume)
     with clock.stage(_TISSUE):
         box = _bounding_box(mask)
@@ -88,18 +112,15 @@ def prepare(study: Study, *, correct_bias: bool = True, progress: Progress = sil
             image = remove_bias(crop.with_array(aligned), fields[m])
             images[m] = ((image - offset) / scale).astype(np.float32)
             intensities[m] = fit.intensities[m].scaled(offset, scale)
-        near = _priors_on(template, crop, world)[list(INTRACRANIAL)]
+        near = _on_crop(priors[list(INTRACRANIAL)], grid, crop) if seen else _priors_on(template, crop, world)[list(INTRACRANIAL)]
         near /= np.maximum(near.sum(0), 1e-3)
         whole = np.zeros((len(INTRACRANIAL), *grid.array.shape), np.float32)
         whole[:, inside] = fit.posterior
-        posterior = np.stack([resample(grid.with_array(p), crop.array.shape, crop.affine) for p in whole])
-        stretch = float(np.cbrt(np.linalg.det(world[:3, :3])))
-        ventricle, cortex = (
-            resample(Volume(d, COARSE_AFFINE), crop.array.shape, crop.affine, np.linalg.inv(world), fill=60.0) * stretch
-            for d in (template.ventricle_mm, template.cortex_mm)
-        )
+        posterior = _on_crop(whole, grid, crop)
         edge = ndimage.distance_transform_edt(np.pad(mask[box], 1), sampling=crop.spacing)[1:-1, 1:-1, 1:-1].astype(np.float32)
-        anatomy = _anatomy(template, reference.volume, mask, box, world, near, posterior, ventricle)
+        regions = _regions(template, reference.volume, grid, world, seen)
+        ventricles = _ventricles(template, crop, world, seen)
+        anatomy = PatientAnatomy(np.where(mask, regions, 0).astype(np.uint8), _zones(mask, box, crop.spacing, near, posterior, ventricles))
     return PreparedStudy(
         study=study,
         brain_mask=mask,
@@ -108,8 +129,6 @@ def prepare(study: Study, *, correct_bias: bool = True, progress: Progress = sil
         intensities=intensities,
         priors=near,
         posterior=posterior,
-        ventricle_mm=ventricle,
-        cortex_mm=cortex,
         edge_mm=edge,
         background=background,
         anatomy=anatomy,
@@ -158,12 +177,15 @@ def _flattened(scan: Volume, field: Volume | None) -> Volume:
 
 
 def _extract(
-    scans: Mapping[Modality, Volume], priors: NDArray, own: NDArray | None, reference: Volume, grid: Volume
+    scans: Mapping[Modality, Volume], priors: NDArray, own: NDArray | None, seen: SeenAnatomy | None, reference: Volume, grid: Volume
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """(mask on the reference grid, mask on the coarse grid)."""
     if own is not None:
         coarse = resample(reference.with_array(own.astype(np.float32)), grid.array.shape, grid.affine) > 0.5
         return own, coarse
+    if seen is not None:
+        coarse = skull_mask(seen.inside)
+        return resample(_smooth(grid.with_array(coarse)), reference.array.shape, reference.affine) > 0.5, coarse
     intracranial = priors[list(INTRACRANIAL)].sum(0)
     near = intracranial > 0.02
     fit = fit_tissues({m: s.array[near] for m, s in scans.items()}, priors[:, near], skull=True)
@@ -171,8 +193,11 @@ def _extract(
     inside[near] = fit.posterior.sum(0)
     inside = np.where(intracranial > 0.995, np.maximum(inside, 0.6), inside)
     coarse = skull_mask(grid.with_array(inside))
-    soft = ndimage.gaussian_filter(coarse.astype(np.float32), 0.7)
-    return resample(grid.with_array(soft), reference.array.shape, reference.affine) > 0.5, coarse
+    return resample(_smooth(grid.with_array(coarse)), reference.array.shape, reference.affine) > 0.5, coarse
+
+
+def _smooth(mask: Volume) -> Volume:
+    return mask.with_array(ndimage.gaussian_filter(mask.array.astype(np.float32), 0.7))
 
 
 def _fit_inside(scans: Mapping[Modality, Volume], priors: NDArray, inside: NDArray[np.bool_]) -> TissueFit:
@@ -187,34 +212,49 @@ def _bounding_box(mask: NDArray[np.bool_], margin: int = 2) -> tuple[slice, slic
     return tuple(slice(max(0, s.start - margin), min(n, s.stop + margin)) for s, n in zip((k, j, i), mask.shape, strict=True))  # type: ignore[return-value]
 
 
-def _anatomy(
-    template: Template,
-    reference: Volume,
+def _on_crop(maps: NDArray[np.float32], grid: Volume, crop: Volume) -> NDArray[np.float32]:
+    return np.stack([resample(grid.with_array(p), crop.array.shape, crop.affine) for p in maps])
+
+
+def _regions(template: Template, reference: Volume, grid: Volume, world: NDArray, seen: SeenAnatomy | None) -> NDArray[np.float32]:
+    """Codes of `Region` on the reference grid: the atlas's, corrected by what was seen."""
+    atlas, inverse, nearest = Volume(template.regions, TEMPLATE_AFFINE), np.linalg.inv(world), sitk.sitkNearestNeighbor
+    if seen is None:
+        return resample(atlas, reference.array.shape, reference.affine, inverse, interpolation=nearest)
+    coarse = resample(atlas, grid.array.shape, grid.affine, inverse, interpolation=nearest).astype(np.uint8)
+    return resample(grid.with_array(named(seen, coarse)), reference.array.shape, reference.affine, interpolation=nearest)
+
+
+def _ventricles(template: Template, crop: Volume, world: NDArray, seen: SeenAnatomy | None) -> NDArray[np.bool_]:
+    """Where ventricles are: seen, or within 15 mm of the atlas's (sulci and cysts keep their distance)."""
+    if seen is not None:
+        own = seen.probability[[Structure.LEFT_VENTRICLE, Structure.RIGHT_VENTRICLE, Structure.MIDLINE_VENTRICLES]].sum(0)
+        return resample(Volume(own, seen.affine), crop.array.shape, crop.affine) > 0.5
+    stretch = float(np.cbrt(np.linalg.det(world[:3, :3])))
+    away = resample(Volume(template.ventricle_mm, COARSE_AFFINE), crop.array.shape, crop.affine, np.linalg.inv(world), fill=60.0)
+    return away * stretch < 15
+
+
+def _zones(
     mask: NDArray[np.bool_],
     box: tuple[slice, slice, slice],
-    world: NDArray,
+    spacing: tuple[float, float, float],
     priors: NDArray[np.float32],
     posterior: NDArray[np.float32],
-    ventricle_mm: NDArray[np.float32],
-) -> PatientAnatomy:
-    """Regions from the template; zones from the patient's own tissues and their distances."""
-    inverse = np.linalg.inv(world)
-    nearest = sitk.sitkNearestNeighbor
-    regions = resample(Volume(template.regions, TEMPLATE_AFFINE), reference.array.shape, reference.affine, inverse, interpolation=nearest)
-    crop = cropped(reference, box)
+    ventricles: NDArray[np.bool_],
+) -> NDArray[np.uint8]:
+    """Codes of `Zone` on the whole grid, from the patient's own tissues and their distances."""
     # A bright lesion looks like cortex on FLAIR, a dark one like fluid: where the anatomy has none, there is none.
     names = (posterior * (priors >= _LEAST_PRIOR[:, None, None, None])).argmax(0)
     zones = np.array(_ZONE_OF_TISSUE)[names].astype(np.uint8)
-    to_ventricle = _distance(names == Tissue.VENTRICLE, crop.spacing)
-    # Under the patient's own ventricles only: sulci and cysts keep their distance.
-    to_cortex = _distance(ndimage.binary_opening(names == Tissue.CORTEX), crop.spacing)
+    to_ventricle = _distance((names == Tissue.VENTRICLE) & ventricles, spacing)
+    to_cortex = _distance(ndimage.binary_opening(names == Tissue.CORTEX), spacing)
     white = zones == Zone.DEEP_WHITE
     zones[white & (to_cortex <= 3)] = Zone.JUXTACORTICAL
-    zones[white & (to_ventricle <= 3) & (ventricle_mm < 15)] = Zone.PERIVENTRICULAR
-    inside = mask[box]
-    whole = np.zeros(reference.array.shape, np.uint8)
-    whole[box] = np.where(inside, zones, Zone.OUTSIDE)
-    return PatientAnatomy(np.where(mask, regions, 0).astype(np.uint8), whole)
+    zones[white & (to_ventricle <= 3)] = Zone.PERIVENTRICULAR
+    whole = np.zeros(mask.shape, np.uint8)
+    whole[box] = np.where(mask[box], zones, Zone.OUTSIDE)
+    return whole
 
 
 def _distance(mask: NDArray[np.bool_], spacing: tuple[float, float, float]) -> NDArray[np.float32]:

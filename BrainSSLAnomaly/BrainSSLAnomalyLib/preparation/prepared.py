@@ -26,10 +26,9 @@ class PreparedStudy:
         box: the brain's bounding box; everything marked "box" below is cropped to it.
         images: modality → float32, box, normalised: parenchyma has mean 0 and spread 1.
         intensities: modality → mean and spread of every tissue, in the units of ``images``.
-        priors: (9, ...) float32, box, probability of each intracranial tissue from the template, summing to 1.
+        priors: (9, ...) float32, box, probability of each intracranial tissue at that place, summing to 1.
         posterior: (9, ...) float32, box, the same after having seen the images.
-        ventricle_mm, cortex_mm, edge_mm: float32, box, distance to ventricle, to cortex (both healthy means from the
-            template, scaled to the patient) and to the edge of the brain mask.
+        edge_mm: float32, box, distance to the edge of the brain mask.
         background: bool, box, voxels that some scan leaves at its lowest value: nothing was measured there.
         anatomy: regions and zones, whole grid.
         template_to_reference: (4, 4), RAS mm of the template → RAS mm of the reference scan.
@@ -45,8 +44,6 @@ class PreparedStudy:
     intensities: Mapping[Modality, TissueIntensities]
     priors: NDArray[np.float32]
     posterior: NDArray[np.float32]
-    ventricle_mm: NDArray[np.float32]
-    cortex_mm: NDArray[np.float32]
     edge_mm: NDArray[np.float32]
     background: NDArray[np.bool_]
     anatomy: PatientAnatomy

@@ -47,7 +47,9 @@ def template_picture(template: Template, modality: Modality, *, skull: bool) -> 
     return Volume(np.asarray(picture, np.float32), COARSE_AFFINE)
 
 
-def register_to_template(scan: Volume, modality: Modality, template: Template, *, skull: bool) -> NDArray[np.float64]:
+def register_to_template(
+    scan: Volume, modality: Modality, template: Template, *, skull: bool, pose: NDArray[np.float64] | None = None
+) -> NDArray[np.float64]:
     """Affine from template to patient.
 
     Args:
@@ -55,6 +57,7 @@ def register_to_template(scan: Volume, modality: Modality, template: Template, *
         modality: its contrast.
         template: the bundled anatomy.
         skull: whether the scan shows the head around the brain.
+        pose: (4, 4), a similarity from template to patient to start from; searched for if None.
 
     Returns:
         (4, 4): RAS mm of the template → RAS mm of the patient; exactly the identity for a scan in template space.
@@ -64,7 +67,7 @@ def register_to_template(scan: Volume, modality: Modality, template: Template, *
         moving = _padded(moving, AIR_MM)
     picture = template_picture(template, modality, skull=skull)
     fixed, image = to_sitk(picture), to_sitk(_capped(moving))
-    start = _best_start(picture, moving, skull=skull)
+    start = _best_start(picture, moving, skull=skull) if pose is None else _similarity(pose, _centre(picture.array > 0.3, picture.affine))
     transform = _optimise(fixed, image, start, shrink=[2], sigma=[4], share=0.35)
     affine = sitk.AffineTransform(3)
     affine.SetCenter(start.GetCenter())
@@ -196,6 +199,17 @@ def _best_start(picture: Volume, moving: Volume, *, skull: bool) -> sitk.Similar
     scored.sort(key=lambda s: s[:2])
     best = min((_refined(fixed, image, pose) for _, _, pose in scored[:4]), key=lambda r: r[0])
     return best[1]
+
+
+def _similarity(world: NDArray[np.float64], centre: NDArray[np.float64]) -> sitk.Similarity3DTransform:
+    """RAS mm → SimpleITK, turning about ``centre``."""
+    lps = LPS @ world @ LPS
+    middle = LPS[:3, :3] @ centre
+    transform = sitk.Similarity3DTransform()
+    transform.SetCenter(middle.tolist())
+    transform.SetMatrix(lps[:3, :3].ravel().tolist(), 1e-4)
+    transform.SetTranslation((lps[:3, :3] @ middle + lps[:3, 3] - middle).tolist())
+    return transform
 
 
 def _refined(fixed: sitk.Image, image: sitk.Image, pose: sitk.Transform) -> tuple[float, sitk.Similarity3DTransform]:

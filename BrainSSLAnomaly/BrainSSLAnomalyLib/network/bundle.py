@@ -1,0 +1,46 @@
+"""Shipped networks: MONAI bundles whose weights load without pickle, and only if they are the ones that were shipped."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from ..errors import DamagedModel
+from ..resources import resource
+
+WEIGHTS = ("models", "model.safetensors")
+METADATA = ("configs", "metadata.json")
+
+
+def metadata(bundle: str) -> dict[str, Any]:
+    """What ``configs/metadata.json`` of a bundle in ``Resources`` says."""
+    return json.loads(resource(bundle, *METADATA).read_text(encoding="utf-8"))
+
+
+def load_weights(network: nn.Module, bundle: str) -> None:
+    """Fill a network with the weights of a bundle in ``Resources``, stored in half precision.
+
+    Raises:
+        FileNotFoundError: the installation is incomplete.
+        DamagedModel: another SHA-256 than the bundle says, or weights of another network.
+    """
+    from safetensors.torch import load
+
+    content = resource(bundle, *WEIGHTS).read_bytes()
+    if hashlib.sha256(content).hexdigest() != metadata(bundle)["weights_sha256"]:
+        raise DamagedModel(f"the weights in {bundle} are not those that were shipped", "install the package again")
+    weights = {name: values.to(torch.float32) for name, values in load(content).items()}
+    try:
+        network.load_state_dict(weights)
+    except RuntimeError as error:
+        raise DamagedModel(f"the weights in {bundle} belong to another network", "install the package again") from error
+
+
+def sha256(path: Path) -> str:
+    """Of a file, as hexadecimal digits."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()

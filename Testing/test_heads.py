@@ -1,0 +1,102 @@
+"""Real heads become samples: sides stay sides, air stays dark, and a site's own scans can be added."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="training needs torch: pip install 'brain-ssl-anomaly[model]'")
+
+from BrainSSLAnomalyLib.anatomy import Structure  # noqa: E402
+from test_synthesis import seeded  # noqa: E402
+
+from training.anatomy_task import covered  # noqa: E402
+from training.synthesis import heads  # noqa: E402
+from training.synthesis.generator import GeneratorSettings, looked_up  # noqa: E402
+
+STILL = GeneratorSettings(
+    shape=(32, 32, 32), spacing=2.0, rotation_degrees=0, scaling=0, shear=0, shift_mm=0, elastic={60.0: 0.0}, stripped=0.0
+)
+
+
+def made() -> heads.HealthyHeads:
+    """A ball with a left (bright) and a right half."""
+    k, j, i = np.meshgrid(*(np.arange(n) - (n - 1) / 2 for n in (32, 32, 32)), indexing="ij")
+    ball = k**2 + j**2 + i**2 < 12**2
+    structures = np.where(ball, np.where(i < 0, Structure.LEFT_WHITE, Structure.RIGHT_WHITE), 0).astype(np.uint8)
+    structures[ball & (k > 6)] = Structure.BRAINSTEM
+    image = np.where(ball, np.where(i < 0, 200, 100), 0).astype(np.uint8)
+    return heads.HealthyHeads((image,), (structures,))
+
+
+def test_image_and_structures_of_a_head_stay_together_and_sides_are_exchanged_with_the_picture():
+    sampler = heads.HeadSampler(made(), STILL, [0])
+    for seed in range(8):
+        images, truth = sampler(1, seeded(seed))
+        left, right = truth[0] == Structure.LEFT_WHITE, truth[0] == Structure.RIGHT_WHITE
+        assert left[:, :, :16].sum() == left.sum() > 0 and right[:, :, 16:].sum() == right.sum() > 0
+        assert set(truth.unique().tolist()) == {0, Structure.LEFT_WHITE, Structure.RIGHT_WHITE, Structure.BRAINSTEM}
+        assert float(images[0, 0][truth[0] > 0].mean()) > 3 * float(images[0, 0][truth[0] == 0].mean())
+
+
+def test_the_same_seed_gives_the_same_head_and_another_seed_another():
+    sampler = heads.HeadSampler(made(), replace(STILL, rotation_degrees=10), [0])
+    one, same, other = (sampler(2, seeded(n)) for n in (3, 3, 4))
+    assert torch.equal(one[0], same[0]) and torch.equal(one[1], same[1]) and not torch.equal(one[0], other[0])
+
+
+def test_a_head_drawn_without_deformation_is_the_head_itself():
+    place = torch.stack(torch.meshgrid(*([(torch.arange(32) - 15.5) * 2.0] * 3), indexing="ij"))
+    image = torch.from_numpy(made().images[0]).float()
+    assert torch.equal(looked_up(image, place, 2.0), image)
+    assert torch.allclose(heads._interpolated(image, place), image, atol=1e-3)
+
+
+def test_another_contrast_keeps_air_dark_and_everything_finite():
+    images = torch.rand((5, 1, 8, 8, 8), generator=seeded(0))
+    images[:, :, 0] = 0
+    other = heads._other_contrast(images, seeded(1))
+    assert torch.isfinite(other).all() and other.min() >= 0 and other.max() <= 1 and (other[:, :, 0] == 0).all()
+
+
+def test_a_foreign_patch_lies_inside_the_brain_only():
+    images, inside = torch.ones((4, 2, 24, 24, 24)), torch.zeros((4, 1, 24, 24, 24), dtype=torch.bool)
+    inside[:, :, 6:18, 6:18, 6:18] = True
+    changed = covered(images, inside, seeded(2), share=1.0)
+    different = (changed - images).abs() > 1e-6
+    assert different.any() and not (different & ~inside).any()
+    assert torch.equal(covered(images, inside, seeded(2), share=0.0), images)
+
+
+def test_segmentations_of_ixi_have_their_sides_where_right_is_right(data):
+    _, structures = next(heads.ixi(most=1))
+    assert set(np.unique(structures)) == {int(s) for s in Structure}
+    across = np.arange(structures.shape[2])
+    for left in range(Structure.LEFT_WHITE, Structure.MIDLINE_VENTRICLES, 2):
+        where = [float((across * (structures == code).sum((0, 1))).sum() / (structures == code).sum()) for code in (left, left + 1)]
+        assert where[0] < where[1], Structure(left)
+
+
+def test_an_archive_of_heads_reads_as_it_was_written_and_an_empty_one_is_refused(tmp_path):
+    image = np.linspace(0, 1, 6 * 7 * 8, dtype=np.float32).reshape(6, 7, 8)
+    structures = np.arange(6 * 7 * 8).reshape(6, 7, 8).astype(np.uint8) % 18
+    heads.write(tmp_path / "heads.npz", [(image, structures)])
+    found = heads.read(tmp_path / "heads.npz")
+    assert np.array_equal(found.structures[0], structures) and np.abs(found.images[0] / 255 - image / 0.997).max() < 0.01
+    with pytest.raises(SystemExit, match="No scan was found"):
+        heads.write(tmp_path / "none.npz", heads.own(tmp_path / "missing") if (tmp_path / "missing").mkdir() else [])
+    assert [p.name for p in tmp_path.iterdir() if p.suffix == ".npz"] == ["heads.npz"]
+
+
+def test_a_sites_own_scans_are_labelled_by_the_shipped_network(tmp_path):
+    pytest.importorskip("monai")
+    import nibabel as nib
+    from BrainSSLAnomalyLib.demo import synthetic_patient
+
+    study, _ = synthetic_patient(3, spacing=4.0)
+    scan = study.reference.volume
+    nib.save(nib.nifti1.Nifti1Image(scan.array.T, scan.affine), tmp_path / "a.nii.gz")
+    (_, structures), *rest = heads.own(tmp_path)
+    assert not rest and 0.05 < (structures > 0).mean() < 0.8

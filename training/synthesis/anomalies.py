@@ -1,0 +1,226 @@
+"""Synthetic anomalies: what turns a healthy scan into one that a network learns to restore and to mark.
+
+Every kind is a function from healthy images and a soft mask to changed images. Places are drawn by tissue, sizes from 10 mm³ to
+100 ml, shapes from smooth noise. This is a prior on lesions, and the model card says so.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from BrainSSLAnomalyLib.anatomy import Tissue
+from BrainSSLAnomalyLib.study import Modality
+from torch import Tensor
+from torch.nn import functional
+
+from .noise import chance, normal, smooth_field, spread, uniform
+
+SMALLEST_MM, LARGEST_MM = 1.3, 29.0
+"""Radii of spheres of 10 mm³ and 100 ml."""
+
+VISIBLE = 0.5
+"""A voxel counts as anomalous where some scan changed by this many SD of the parenchyma."""
+
+USUAL_SIGN = {Modality.FLAIR: 1.0, Modality.T2: 1.0, Modality.PD: 1.0, Modality.T1: -0.6, Modality.T1C: 0.5}
+"""Four fifths of the shifts go this way, the rest anywhere."""
+
+
+@dataclass(frozen=True)
+class Brain:
+    """One healthy patient to be changed.
+
+    Attributes:
+        images: (m, k, j, i), parenchyma with mean 0 and SD 1.
+        tissues: (k, j, i) int64, `Tissue` + 1, 0 for air.
+        inside: (k, j, i) bool, where anomalies may lie.
+        modalities: of the images.
+        spacing: of the voxels, in mm.
+    """
+
+    images: Tensor
+    tissues: Tensor
+    inside: Tensor
+    modalities: Sequence[Modality]
+    spacing: float
+
+    def is_in(self, *wanted: Tissue) -> Tensor:
+        """(k, j, i) bool."""
+        return torch.isin(self.tissues, torch.tensor([t + 1 for t in wanted], device=self.tissues.device))
+
+    def level(self, mask: Tensor) -> Tensor:
+        """(m, 1, 1, 1) mean intensity inside a mask."""
+        weight = mask.float()
+        return (self.images * weight).sum((1, 2, 3), keepdim=True) / weight.sum().clamp(min=1)
+
+
+Kind = Callable[[Brain, Tensor, Tensor, torch.Generator], tuple[Tensor, Tensor]]
+"""(brain, images so far (m, k, j, i), soft mask (k, j, i), generator) → changed images, and the soft mask of what changed."""
+
+
+def shifted(brain: Brain, images: Tensor, mask: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Brighter or darker, mostly as disease is; from the tissue beneath, or from the level of white matter."""
+    m = len(brain.modalities)
+    usual = torch.tensor([USUAL_SIGN[x] for x in brain.modalities], device=images.device)
+    anything = uniform((m,), -1, 1, generator).sign()
+    sign = torch.where(chance((1,), 0.2, generator), anything, usual).reshape(m, 1, 1, 1)
+    amount = uniform((m, 1, 1, 1), 0.8, 4.5, generator)
+    white = brain.level(brain.is_in(Tissue.WHITE))
+    base = torch.where(chance((1, 1, 1, 1), 0.5, generator), images, white.expand_as(images))
+    grain = 0.25 * smooth_field(1, m, mask.shape, 4 / brain.spacing, generator)[0]
+    return images * (1 - mask) + mask * (base + sign * amount + grain), mask
+
+
+def ringed(brain: Brain, images: Tensor, mask: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """A tumour: core, rim and oedema each with brightness of its own; oedema spreads in white matter only."""
+    m = len(brain.modalities)
+    usual = torch.tensor([USUAL_SIGN[x] for x in brain.modalities], device=images.device).reshape(m, 1, 1, 1)
+    around = spread(mask[None, None], float(uniform((1,), 6, 25, generator)) / brain.spacing)[0, 0]
+    around = around * (0.15 + 0.85 * brain.is_in(Tissue.WHITE)) * brain.inside
+    out = images + around * usual * uniform((m, 1, 1, 1), 0.6, 3.0, generator)
+    inner, outer = torch.sort(uniform((2,), 0.3, 0.9, generator)).values.tolist()
+    rim, core = torch.sigmoid((mask - inner) * 20), torch.sigmoid((mask - outer) * 20)
+    for part in (rim, core):
+        level = uniform((m, 1, 1, 1), -2.5, 4.5, generator)
+        grain = 0.4 * smooth_field(1, m, mask.shape, float(uniform((1,), 2, 8, generator)) / brain.spacing, generator)[0]
+        out = out * (1 - part) + part * (level + grain)
+    return out, torch.maximum(mask, around)
+
+
+def foreign(brain: Brain, images: Tensor, mask: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """A texture that no tissue has."""
+    m = len(brain.modalities)
+    scale = float(uniform((1,), 1.5, 10, generator)) / brain.spacing
+    texture = (
+        uniform((m, 1, 1, 1), -2, 3, generator)
+        + uniform((m, 1, 1, 1), 0.3, 1.5, generator) * smooth_field(1, m, mask.shape, max(1.0, scale), generator)[0]
+    )
+    return images * (1 - mask) + mask * texture, mask
+
+
+def pasted(brain: Brain, images: Tensor, mask: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """What lies somewhere else in the same brain, mirrored: cut and paste (Li et al., CutPaste, CVPR 2021)."""
+    shift = [int(x) for x in (uniform((3,), 12, 45, generator) / brain.spacing * uniform((3,), -1, 1, generator).sign()).tolist()]
+    shift = [max(-n // 2, min(n // 2, x)) for x, n in zip(shift, mask.shape, strict=True)]
+    other = images.roll(shift, (1, 2, 3)).flip(3 if chance((1,), 0.5, generator) else 2)
+    there = brain.inside.roll(shift, (0, 1, 2)).flip(2)
+    return torch.where((mask * there > 0.5)[None], other, images), mask
+
+
+def distorted(brain: Brain, images: Tensor, mask: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Pushed outwards or pulled inwards from the middle of the mask: mass effect and atrophy."""
+    grid = torch.stack(torch.meshgrid(*(torch.arange(n, device=mask.device, dtype=torch.float32) for n in mask.shape), indexing="ij"))
+    middle = (grid * mask).sum((1, 2, 3), keepdim=True) / mask.sum().clamp(min=1e-3)
+    strength = float(uniform((1,), 0.25, 0.6, generator)) * (1 if chance((1,), 0.6, generator) else -1)
+    soft = spread((mask[None, None] > 0.5).float(), 5 / brain.spacing)[0, 0]
+    place = grid - strength * soft * (grid - middle)
+    size = torch.tensor(mask.shape, device=mask.device).reshape(3, 1, 1, 1)
+    unit = ((place + 0.5) / size * 2 - 1).flip(0).movedim(0, -1)[None]
+    return functional.grid_sample(images[None], unit, padding_mode="border", align_corners=False)[0], soft
+
+
+def noisy(brain: Brain, images: Tensor, mask: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Coarse noise: pixel noise teaches nothing (Kascenas et al., MIDL 2022)."""
+    field = smooth_field(1, images.shape[0], mask.shape, float(uniform((1,), 4, 14, generator)) / brain.spacing, generator)[0]
+    return images + mask * field * float(uniform((1,), 0.8, 2.5, generator)), mask
+
+
+def blurred(brain: Brain, images: Tensor, mask: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """All detail gone."""
+    width = 2 * max(1, round(float(uniform((1,), 2, 4, generator)) / brain.spacing)) + 1
+    width = min(width, 2 * ((min(mask.shape) - 1) // 2) + 1)
+    soft = functional.avg_pool3d(images[None], width, 1, width // 2, count_include_pad=False)[0]
+    return images * (1 - mask) + mask * soft, mask
+
+
+SMALL: dict[str, tuple[Kind, float]] = {
+    "shifted": (shifted, 0.8),
+    "foreign": (foreign, 0.08),
+    "pasted": (pasted, 0.06),
+    "blurred": (blurred, 0.06),
+}
+LARGE: dict[str, tuple[Kind, float]] = {
+    "ringed": (ringed, 0.4),
+    "shifted": (shifted, 0.25),
+    "foreign": (foreign, 0.1),
+    "pasted": (pasted, 0.08),
+    "distorted": (distorted, 0.07),
+    "noisy": (noisy, 0.05),
+    "blurred": (blurred, 0.05),
+}
+"""Kinds of anomaly and how often each is drawn."""
+
+_LIKELY = {Tissue.WHITE: 1.0, Tissue.CORTEX: 0.2, Tissue.STRIATUM: 0.5, Tissue.THALAMUS: 0.5, Tissue.BRAINSTEM: 0.4}
+_LIKELY |= {Tissue.CEREBELLUM_WHITE: 0.4, Tissue.CEREBELLUM_CORTEX: 0.1}
+
+
+def blob(brain: Brain, radius_mm: float, likely: Tensor, generator: torch.Generator) -> Tensor:
+    """(k, j, i) soft mask of about a radius, its centre drawn from a map of likelihood."""
+    device, shape = likely.device, likely.shape
+    at = int(torch.multinomial(likely.flatten() + 1e-9, 1, generator=generator)) if likely.numel() < 2**24 else 0
+    k, j, i = at // (shape[1] * shape[2]), at // shape[2] % shape[1], at % shape[2]
+    radius = radius_mm / brain.spacing
+    reach = math.ceil(radius * 3) + 2
+    box = tuple(slice(max(0, c - reach), min(n, c + reach + 1)) for c, n in zip((k, j, i), shape, strict=True))
+    axes = [(torch.arange(s.start, s.stop, device=device) - c).float() for s, c in zip(box, (k, j, i), strict=True)]
+    stretch = torch.exp(0.3 * normal((3,), generator)).tolist()
+    a, b, c = (x * s / radius for x, s in zip(axes, stretch, strict=True))
+    distance = torch.sqrt(a[:, None, None] ** 2 + b[None, :, None] ** 2 + c[None, None, :] ** 2)
+    size = distance.shape
+    rough = 0.25 * smooth_field(1, 1, size, max(1.0, radius * 0.6), generator) + 0.3 * smooth_field(
+        1, 1, size, max(1.0, radius * 1.5), generator
+    )
+    sharp = float(uniform((1,), 3, 9, generator))
+    out = torch.zeros(shape, device=device)
+    out[box] = torch.sigmoid((1 + rough[0, 0] - distance) * sharp)
+    return out
+
+
+def add(
+    brain: Brain, generator: torch.Generator, *, healthy: float = 0.2, without: Sequence[str] = (), most_small: int = 12
+) -> tuple[Tensor, Tensor]:
+    """Change a healthy patient.
+
+    Args:
+        brain: the patient.
+        generator: the only source of randomness.
+        healthy: share of patients left as they are.
+        without: kinds never drawn, to be held out.
+        most_small: of small anomalies in one patient.
+
+    Returns:
+        images (m, k, j, i), and in which of them each voxel is anomalous, (m, k, j, i) bool: inside a mask, and changed by more
+        than `VISIBLE`.
+    """
+    images = brain.images.clone()
+    marked = torch.zeros_like(brain.inside, dtype=torch.float32)
+    if bool(chance((1,), healthy, generator)) or not bool(brain.inside.any()):
+        return images, torch.zeros_like(images, dtype=torch.bool)
+    likely = torch.zeros_like(marked)
+    for tissue, weight in _LIKELY.items():
+        likely += weight * brain.is_in(tissue)
+    likely *= brain.inside
+    near = spread(brain.is_in(Tissue.VENTRICLE)[None, None].float(), 8 / brain.spacing)[0, 0]
+    small_likely = likely * (1 + 2 * near * brain.is_in(Tissue.WHITE))
+    fluid = brain.is_in(Tissue.VENTRICLE, Tissue.CSF)
+    count = int(uniform((1,), 0, 1, generator) ** 2 * (most_small + 1)) if bool(likely.any()) else 0
+    for _ in range(count):
+        radius = SMALLEST_MM * (9 / SMALLEST_MM) ** float(uniform((1,), 0, 1, generator))
+        mask = blob(brain, radius, small_likely, generator) * brain.inside * (~fluid | chance((1,), 0.1, generator))
+        images, changed = _draw(SMALL, without, generator)(brain, images, mask, generator)
+        marked = torch.maximum(marked, changed)
+    if (count == 0 or bool(chance((1,), 0.3, generator))) and bool(likely.any()):
+        radius = 6 * (LARGEST_MM / 6) ** float(uniform((1,), 0, 1, generator))
+        mask = blob(brain, radius, brain.inside.float(), generator) * brain.inside
+        images, changed = _draw(LARGE, without, generator)(brain, images, mask, generator)
+        marked = torch.maximum(marked, changed)
+    images = torch.where(brain.inside, images, brain.images)
+    return images, ((images - brain.images).abs() > VISIBLE) & (marked > 0.5) & brain.inside
+
+
+def _draw(kinds: dict[str, tuple[Kind, float]], without: Sequence[str], generator: torch.Generator) -> Kind:
+    left = {name: entry for name, entry in kinds.items() if name not in without}
+    weights = torch.tensor([w for _, w in left.values()], device=generator.device)
+    return list(left.values())[int(torch.multinomial(weights, 1, generator=generator))][0]

@@ -1,0 +1,212 @@
+"""Real healthy heads with an automatic segmentation, drawn from as the label maps are: ``python -m training.synthesis.heads``.
+
+60 T1 of the IXI dataset and their DLMUSE labels, turned upright, as they are (2 mm): real necks, meninges and texture, which
+synthesis lacks. Their brightness is drawn anew half of the time, so that they teach no contrast. With ``--folder``, a site's own
+healthy scans, labelled by the shipped network.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from BrainSSLAnomalyLib.anatomy import Structure
+from BrainSSLAnomalyLib.study import Modality
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from ..data import DATA, load
+from . import acquisition
+from .generator import GeneratorSettings, looked_up, places
+from .noise import chance, uniform
+
+HEADS = Path("results/heads.npz")
+SPACING_MM = 2.0
+KNOTS = 4
+
+_PAIRS: dict[str, tuple[int, ...]] = {
+    "WHITE": (61, 81, 83, 85, 87, 89, 91, 93),
+    "CORTEX": tuple(range(100, 208, 2)),
+    "STRIATUM": (36, 23, 57, 76),
+    "THALAMUS": (59, 55),
+    "HIPPOCAMPUS": (47, 31),
+    "VENTRICLE": (51, 49),
+    "CEREBELLUM": (38, 40),
+}
+"""MUSE codes on the right; 36 to 41, 23 and 76 have their own twins, all others the next code."""
+_LEFT_TWIN = {36: 37, 23: 30, 31: 32, 38: 39, 40: 41, 76: 75}
+_MIDLINE: dict[Structure, tuple[int, ...]] = {
+    Structure.CSF: (1, 46, 69),
+    Structure.MIDLINE_VENTRICLES: (4, 11),
+    Structure.BRAINSTEM: (35,),
+}
+_HALVED = {"WHITE": (95,), "CEREBELLUM": (71, 72, 73)}
+"""Callosum and vermis, which belong to both sides."""
+
+
+@dataclass(frozen=True)
+class HealthyHeads:
+    """Upright heads at 2 mm; axes rise to superior, anterior, right.
+
+    Attributes:
+        images: each (k, j, i) uint8.
+        structures: each (k, j, i) uint8, codes of `Structure`.
+    """
+
+    images: tuple[NDArray[np.uint8], ...]
+    structures: tuple[NDArray[np.uint8], ...]
+
+
+def structures_of_muse(labels: NDArray[np.integer]) -> NDArray[np.uint8]:
+    """Codes of `Structure`.
+
+    Args:
+        labels: (k, j, i) MUSE codes, upright: i rises to the right.
+    """
+    table = np.zeros(256, np.uint8)
+    for name, codes in _PAIRS.items():
+        for code in codes:
+            table[code] = Structure[f"RIGHT_{name}"]
+            table[_LEFT_TWIN.get(code, code + 1)] = Structure[f"LEFT_{name}"]
+    for structure, codes in _MIDLINE.items():
+        table[list(codes)] = structure
+    out = table[labels]
+    right = np.arange(labels.shape[2]) > np.nonzero(labels)[2].mean()
+    for name, codes in _HALVED.items():
+        both = np.isin(labels, codes)
+        out[both & right] = Structure[f"RIGHT_{name}"]
+        out[both & ~right] = Structure[f"LEFT_{name}"]
+    return out
+
+
+def ixi(most: int | None = None) -> Iterator[tuple[NDArray[np.float32], NDArray[np.uint8]]]:
+    """Image and structures of the training subjects."""
+    from nibabel import orientations
+
+    def upright(path: Path) -> NDArray[np.float32]:
+        volume = load(path)
+        turn = orientations.io_orientation(volume.affine)
+        return np.ascontiguousarray(orientations.apply_orientation(volume.array.T, turn).T)
+
+    for path in sorted((DATA / "healthy" / "ixi_t1_2mm" / "train").glob("*_T1.nii.gz"))[:most]:
+        labels = upright(DATA / "labels" / "ixi_dlmuse_2mm" / "train" / path.name.replace("_T1", "_DLMUSE"))
+        yield upright(path), structures_of_muse(labels.astype(np.int64))
+
+
+def own(folder: Path) -> Iterator[tuple[NDArray[np.float32], NDArray[np.uint8]]]:
+    """Image and structures, as the shipped network sees them, of every scan in a folder."""
+    from BrainSSLAnomalyLib.imageio import read_scan
+    from BrainSSLAnomalyLib.network.anatomy import load_anatomy_network, looker
+    from BrainSSLAnomalyLib.preparation.coarse import coarse_copy
+    from BrainSSLAnomalyLib.preparation.seen import see
+
+    look = looker(load_anatomy_network())
+    for path in sorted(p for p in folder.iterdir() if p.name.endswith((".nii", ".nii.gz", ".nrrd", ".mha"))):
+        # The contrast does not matter here: the network is not told either.
+        small = coarse_copy(read_scan(path, Modality.T1).volume, SPACING_MM)
+        yield small.array, see(look, [small]).names()
+
+
+def write(target: Path, heads: Iterable[tuple[NDArray[np.float32], NDArray[np.uint8]]]) -> None:
+    """Write the archive, about 0.6 MB a head."""
+    arrays: dict[str, NDArray[np.uint8]] = {}
+    for n, (image, structures) in enumerate(heads):
+        low = float(image.min())
+        arrays[f"image_{n:03d}"] = np.clip((image - low) / max(np.percentile(image - low, 99.7), 1e-6) * 255, 0, 255).astype(np.uint8)
+        arrays[f"structures_{n:03d}"] = structures
+    if not arrays:
+        raise SystemExit("No scan was found: give a folder with NIfTI, NRRD or MetaImage files.")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_name(f".partial-{target.name}")
+    np.savez_compressed(partial, **arrays)  # type: ignore[arg-type]
+    os.replace(partial, target)
+
+
+def read(path: Path = HEADS) -> HealthyHeads:
+    """Read the archive."""
+    with np.load(path) as content:
+        images = tuple(content[n] for n in sorted(content.files) if n.startswith("image"))
+        return HealthyHeads(images, tuple(content[n] for n in sorted(content.files) if n.startswith("structures")))
+
+
+class HeadSampler:
+    """Draws real heads, deformed and degraded as synthetic ones are.
+
+    Args:
+        heads: the archive.
+        settings: shape, spacing and deformation of a sample.
+        chosen: which of the heads.
+        device: where to draw.
+    """
+
+    def __init__(self, heads: HealthyHeads, settings: GeneratorSettings, chosen: Sequence[int], device: torch.device | str = "cpu") -> None:
+        self.settings, self.device = settings, torch.device(device)
+        self._images = [torch.from_numpy(heads.images[n]).to(self.device) for n in chosen]
+        self._structures = [torch.from_numpy(heads.structures[n]).to(self.device) for n in chosen]
+        twins = torch.arange(len(Structure), device=self.device)
+        twins[Structure.LEFT_WHITE : Structure.MIDLINE_VENTRICLES] ^= 1
+        self._mirror = twins
+
+    def __call__(self, batch: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """(b, 1, k, j, i) scans with the median of the brain at 1, and (b, k, j, i) int64 codes of `Structure`."""
+        s = self.settings
+        images = torch.empty((batch, 1, *s.shape), device=self.device)
+        truth = torch.empty((batch, *s.shape), dtype=torch.int64, device=self.device)
+        for b, place in enumerate(places(batch, s, generator)):
+            n = int(torch.randint(len(self._images), (1,), generator=generator, device=self.device))
+            image = _interpolated(self._images[n].float() / 255, place)
+            found = looked_up(self._structures[n], place, SPACING_MM).long()
+            if bool(chance((1,), 0.5, generator)):
+                image, found = image.flip(2), self._mirror[found].flip(2)
+            images[b, 0], truth[b] = image, found
+        images = torch.where(chance((batch, 1, 1, 1, 1), 0.5, generator), images, _other_contrast(images, generator))
+        images = acquisition.biased(images, generator, spacing=s.spacing)
+        images = acquisition.gamma(images, generator)
+        images = acquisition.thick_slices(images, generator, spacing=s.spacing, thickest_mm=s.thickest_mm)
+        images = acquisition.noisy(images, generator)
+        brain = truth[:, None] > 0
+        kept = ~chance((batch, 1, 1, 1, 1), 0.3, generator) | brain
+        for b in range(batch):
+            if brain[b].any():
+                images[b] = images[b] / images[b, 0][brain[b, 0]].median().clamp(min=1e-3)
+        return images * kept, truth
+
+
+def _interpolated(image: Tensor, place: Tensor) -> Tensor:
+    """Linear, 0 outside; ``place`` is (3, k, j, i) in mm from the centre."""
+    half = torch.tensor(image.shape, device=image.device).reshape(3, 1, 1, 1) * SPACING_MM / 2
+    grid = (place / half).flip(0).movedim(0, -1)[None]  # grid_sample wants (x, y, z) from −1 to 1, edge to edge
+    return functional.grid_sample(image[None, None], grid, align_corners=False)[0, 0]
+
+
+def _other_contrast(images: Tensor, generator: torch.Generator) -> Tensor:
+    """Brightness through a random curve, air staying dark.
+
+    Args:
+        images: (b, 1, k, j, i), 0 to 1.
+    """
+    batch = images.shape[0]
+    curve = uniform((batch, KNOTS + 1), 0.05, 1.0, generator)
+    curve[:, 0] = 0
+    at = images.clamp(0, 1 - 1e-4) * KNOTS
+    left = at.long()
+    flat, share = left.flatten(1), (at - left).flatten(1)
+    low, high = curve.gather(1, flat), curve.gather(1, flat + 1)
+    return (low + share * (high - low)).reshape(images.shape)
+
+
+def main(target: Path = HEADS, folder: Path | None = None) -> None:
+    """Prepare the heads, or those of ``--folder``."""
+    write(target, ixi() if folder is None else own(folder))
+    print(f"{target}: {target.stat().st_size / 1e6:.1f} MB, {len(read(target).images)} heads")
+
+
+if __name__ == "__main__":
+    import typer
+
+    typer.run(main)
