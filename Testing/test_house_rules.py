@@ -29,6 +29,8 @@ MAY_LEAN_ON = {
     "report": LEAVES | {"imageio"},
     "demo": LEAVES | {"preparation"},
     "detector": LEAVES | {"preparation", "scoring", "network"},
+    "worker": LEAVES | {"imageio", "detector", "segmentation"},
+    "jobs": LEAVES | {"imageio", "worker"},
 }
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
