@@ -220,7 +220,7 @@ def test_the_real_worker_starved_of_memory_is_explained(started, small_study, mi
         pytest.skip("address space is limited on Linux alone")
     state = until(started([sys.executable, "-c", code], small_study), 60)
     if state.status is not Status.DONE:
-        assert state.status is Status.FAILED and one_clear_sentence(state.sentence), state
+        assert state.status is Status.FAILED and one_clear_sentence(state.sentence) and "memory" in state.sentence, state
 
 
 @pytest.mark.parametrize("damage", ["request", "scan", "nothing there"])
@@ -251,8 +251,17 @@ def test_a_scan_that_is_no_brain_is_refused_with_the_sentence_of_the_package(sta
     assert state.status is Status.FAILED and one_clear_sentence(state.sentence)
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{}", '{"scans": {}}', '{"scans": {"T9": {"file": "a", "source": "b"}}}',
-                                     '{"scans": {"T1": {"file": "../a", "source": "b"}}, "detection": {}, "segmentation": {}}'])  # fmt: skip
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "[]",
+        "{}",
+        '{"scans": {}}',
+        '{"scans": {"T9": {"file": "a", "source": "b"}}}',
+        '{"scans": {"T1": {"file": "../a", "source": "b"}}, "detection": {}, "segmentation": {}}',
+    ],
+)
 def test_a_request_that_cannot_be_used_is_refused(tmp_path, content):
     (tmp_path / worker.REQUEST).write_text(content)
     with pytest.raises(BadSettings):

@@ -6,6 +6,7 @@ file of the scratch folder, so that nobody waits on a pipe.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
@@ -27,7 +28,7 @@ from .detection import Detection
 from .errors import BrainSSLAnomalyError
 from .settings import DetectionSettings, SegmentationSettings, to_dict
 from .study import Study
-from .worker import CANCEL, OUT_OF_MEMORY, REQUEST, RESULTS, WATCHED
+from .worker import CANCEL, OUT_OF_MEMORY, REQUEST, RESULTS, WATCHED, speaks_of_memory
 
 MESSAGES, LOG = "messages.jsonl", "log.txt"
 READ_BYTES, FLOOD_BYTES = 1 << 20, 64 << 20
@@ -246,7 +247,7 @@ class Job:
     def _epitaph(self, code: int) -> str:
         if code == 0:
             return f"The worker ended without results: {_AGAIN}."
-        if "MemoryError" in self.log or "bad_alloc" in self.log:
+        if speaks_of_memory(self.log):
             return OUT_OF_MEMORY
         if code == -getattr(signal, "SIGKILL", 9):
             return f"The worker was ended from outside, most likely because memory ran out: {_SPARE_MEMORY}."
@@ -269,10 +270,8 @@ def end_tree(process: subprocess.Popen[bytes]) -> None:
             os.killpg(process.pid, signal.SIGKILL)
         except (ProcessLookupError, PermissionError):
             process.kill()
-    try:
+    with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(5)
-    except subprocess.TimeoutExpired:
-        pass
 
 
 def new_scratch() -> Path:

@@ -150,7 +150,7 @@ def explain(error: BaseException) -> tuple[str, str]:
         return "cancelled", str(error)
     if isinstance(error, BrainSSLAnomalyError):
         return "refused", str(error)
-    if isinstance(error, MemoryError) or any(sign in words for sign in ("bad_alloc", "Failed to allocate memory", "Unable to allocate")):
+    if isinstance(error, MemoryError) or speaks_of_memory(words):
         return "memory", OUT_OF_MEMORY
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)):
         return "disk", "The disk with the temporary files is full: free some space and start again."
@@ -160,6 +160,15 @@ def explain(error: BaseException) -> tuple[str, str]:
     return "broken", f"Something went wrong that should not ({type(error).__name__}: {words[:200]}): report it with the log."
 
 
+def speaks_of_memory(words: str) -> bool:
+    """Whether a message or a log says that memory ran out: each library has its own way."""
+    return any(sign in words for sign in _MEMORY_WORDS)
+
+
+_MEMORY_WORDS = (
+    "MemoryError", "bad_alloc", "Failed to allocate memory", "Unable to allocate", "Cannot allocate memory", "failed to map segment",
+    "can't start new thread", "Memory allocation still failed", "pthread_create failed",
+)  # fmt: skip
 OUT_OF_MEMORY = "There was not enough memory: close other programs, or give scans with fewer voxels, and start again."
 
 
@@ -170,9 +179,9 @@ def main() -> None:
     voice = Voice(os.fdopen(os.dup(1), "w", encoding="utf-8", newline="\n"))
     os.dup2(2, 1)  # what libraries print belongs to the log
     watch = Watch(scratch, voice)
-    watch.start()
     code = 0
     try:
+        watch.start()
         run(scratch, voice, watch)
     except BaseException as error:
         kind, sentence = explain(error)
