@@ -31,7 +31,7 @@ MAY_LEAN_ON = {
     "detector": LEAVES | {"preparation", "scoring", "network"},
     "worker": LEAVES | {"imageio", "detector", "segmentation"},
     "jobs": LEAVES | {"imageio", "worker"},
-    "scene": LEAVES | {"imageio"},
+    "scene": LEAVES | {"imageio", "segmentation", "report"},
 }
 MODULES = sorted(PACKAGE.rglob("*.py"))
 

@@ -365,9 +365,9 @@ def test_a_scan_that_changed_its_grid_is_noticed(results, scene):
         results.detection()
 
 
-def test_slice_views_show_scan_and_two_maps_and_flip_between_scans(results, scene):
+def test_slice_views_show_scan_and_two_maps_over_it(results, scene):
     import slicer
-    from BrainSSLAnomalyLib.scene import flip, jump, show_layers, show_threshold
+    from BrainSSLAnomalyLib.scene import jump, show_layers, show_threshold
 
     composite = scene.AddNewNodeByClass("vtkMRMLSliceCompositeNode")
     view = scene.AddNode(slicer.vtkMRMLSliceNode())
@@ -377,8 +377,6 @@ def test_slice_views_show_scan_and_two_maps_and_flip_between_scans(results, scen
     assert composite.GetNthLayerVolumeID(3) == z.GetID() and composite.GetForegroundOpacity() == 0.4
     show_layers(results.reference, [], 0.4)
     assert composite.GetForegroundVolumeID() is None and composite.GetNthLayerVolumeID(3) is None
-    assert flip(results.reference, z) is z and composite.GetBackgroundVolumeID() == z.GetID()
-    assert flip(results.reference, z) is results.reference
     show_threshold(score, 0.4)
     assert score.GetDisplayNode().GetApplyThreshold() and score.GetDisplayNode().GetLowerThreshold() == 0.4
     show_threshold(score, None)
@@ -418,3 +416,79 @@ def test_the_terminology_of_a_lesion_is_known_to_slicer(scene):
     entry = slicer.vtkSlicerTerminologyEntry()
     assert logic.DeserializeTerminologyEntry(LESION, entry)
     assert entry.GetTypeObject().GetCodeMeaning() == "Lesion" and entry.GetTypeObject().GetCodeValue() == "52988006"
+
+
+def test_scans_are_guessed_within_one_patient_and_study(scene, detection):
+    from BrainSSLAnomalyLib.scene.guessing import describe, guess_scans
+
+    tree, grid = hierarchy(), detection.reference
+    a, b = (tree.CreateStudyItem(tree.CreateSubjectItem(tree.GetSceneItemID(), n), "visit") for n in "AB")
+    nodes = {n: add_scan(grid, n) for n in ("T1_mprage", "ax FLAIR", "T2_tse", "lesion mask FLAIR", "t1 of B")}
+    for name, node in nodes.items():
+        tree.SetItemParent(tree.GetItemByDataNode(node), b if name == "t1 of B" else a)
+    found = guess_scans()
+    assert {m.value: n.GetName() for m, n in found.items()} == {"T1": "T1_mprage", "FLAIR": "ax FLAIR", "T2": "T2_tse"}
+    other = guess_scans(nodes["t1 of B"])
+    assert {m.value: n.GetName() for m, n in other.items()} == {"T1": "t1 of B"}
+    assert "ax FLAIR (FLAIR)" in describe(found) and "Without a FLAIR" in describe(other) and "at least one" in describe({})
+
+
+def test_the_description_of_a_dicom_series_counts_more_than_the_name(scene, detection):
+    from BrainSSLAnomalyLib.scene.guessing import contrast_of
+
+    node = add_scan(detection.reference, "5: unnamed")
+    assert contrast_of(node) is None
+    hierarchy().SetItemAttribute(hierarchy().GetItemByDataNode(node), "DICOM.SeriesDescription", "t2_tirm_tra_dark-fluid")
+    assert contrast_of(node) is Modality.FLAIR
+
+
+def test_results_are_never_guessed_as_scans(results):
+    from BrainSSLAnomalyLib.scene.guessing import guess_scans
+
+    assert list(guess_scans().values()) == [results.reference]
+
+
+def test_a_reader_rejects_a_finding_and_takes_it_back(results, two_lesions, scene):
+    from BrainSSLAnomalyLib.scene import Results
+    from BrainSSLAnomalyLib.scene.session import Session
+
+    session = Session(Results.write(two_lesions, {Modality.FLAIR: results.reference}))
+    node = session.show()
+    whole = mask_of(node, results.reference).sum()
+    session.reject([2])
+    session.show()
+    assert session.rejected == {2} and mask_of(node, results.reference).sum() == whole - (session.segmentation.labels == 2).sum()
+    assert len(session.findings) == 2 and len(session.kept().findings) == 1
+    session.cut(SegmentationSettings(ThresholdSettings(threshold=0.5, low=0.4)))
+    assert session.rejected == {2}
+    assert Session(session.results).rejected == {2}
+    session.reject([2], rejected=False)
+    session.show()
+    assert not session.rejected and mask_of(node, results.reference).sum() == whole
+
+
+@pytest.mark.parametrize("name", ["mask.nii.gz", "mask.seg.nrrd"])
+def test_the_mask_is_saved_as_it_stands_in_the_scene(results, detection, tmp_path, name):
+    import SimpleITK as sitk
+    from BrainSSLAnomalyLib.errors import BrainSSLAnomalyError
+    from BrainSSLAnomalyLib.scene.saving import save_mask
+
+    segmentation, settings = cut(detection)
+    node = results.write_segmentation(segmentation, settings)
+    save_mask(node, results.reference, tmp_path / name)
+    assert sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / name))).sum() == segmentation.mask.sum()
+    assert [p.name for p in tmp_path.iterdir()] == [name]
+    with pytest.raises(BrainSSLAnomalyError, match="choose another folder"):
+        save_mask(node, results.reference, tmp_path / "missing" / name)
+
+
+def test_the_report_holds_accepted_findings_only(results, two_lesions, tmp_path):
+    from BrainSSLAnomalyLib.imageio import read_results
+    from BrainSSLAnomalyLib.scene import Results
+    from BrainSSLAnomalyLib.scene.saving import save_report
+    from BrainSSLAnomalyLib.scene.session import Session
+
+    session = Session(Results.write(two_lesions, {Modality.FLAIR: results.reference}))
+    session.reject([1])
+    page = save_report(session, tmp_path / "out", correct_bias=True)
+    assert page.is_file() and len(read_results(tmp_path / "out")[2]["findings"]) == 1

@@ -2,12 +2,11 @@
 
 from .grids import problem, scan_from_node, study_from_nodes, volume_from_node
 from .results import EditedByHand, Results
-from .views import flip, jump, show_layers, show_threshold
+from .views import jump, show_layers, show_threshold
 
 __all__ = [
     "EditedByHand",
     "Results",
-    "flip",
     "jump",
     "problem",
     "scan_from_node",

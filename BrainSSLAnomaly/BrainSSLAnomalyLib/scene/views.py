@@ -45,16 +45,6 @@ def show_threshold(node: Node, level: float | None) -> None:
     display.EndModify(modified)
 
 
-def flip(one: Node, other: Node) -> Node:
-    """Swap the background of every slice view between two volumes; returns the one now shown."""
-    composites = slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode")
-    shown = composites[0].GetBackgroundVolumeID() if composites else one.GetID()
-    now = other if shown == one.GetID() else one
-    for composite in composites:
-        composite.SetBackgroundVolumeID(now.GetID())
-    return now
-
-
 def jump(ras: Sequence[float]) -> None:
     """Every slice view and the crosshair to a place in RAS mm, and the 3-D cameras to look at it."""
     right, anterior, superior = (float(v) for v in ras)
