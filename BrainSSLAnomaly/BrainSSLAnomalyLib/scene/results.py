@@ -59,7 +59,7 @@ class Results:
         """Those in the scene whose scan and score are still there."""
         nodes = slicer.util.getNodesByClass("vtkMRMLScriptedModuleNode")
         found = [cls(n) for n in nodes if n.GetAttribute("ModuleName") == MARK]
-        return [r for r in found if r.reference is not None and r.layers.get(MAIN) is not None]
+        return [r for r in found if r.complete]
 
     @classmethod
     def of(cls, reference: Node) -> Results | None:
@@ -137,6 +137,11 @@ class Results:
     def reference(self) -> Node | None:
         """The scan on whose grid the results are."""
         return self._get("reference")
+
+    @property
+    def complete(self) -> bool:
+        """Whether scan and score are still in the scene."""
+        return self.node.GetScene() is not None and self.reference is not None and self.layers.get(MAIN) is not None
 
     @property
     def name(self) -> str:
