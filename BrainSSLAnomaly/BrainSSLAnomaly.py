@@ -84,11 +84,11 @@ class BrainSSLAnomalyWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     """The panel: every part of it is a class in ``BrainSSLAnomalyLib.panel``; here they are joined."""
 
     def __init__(self, parent=None):
-        ScriptedLoadableModuleWidget.__init__(self, parent)
         VTKObservationMixin.__init__(self)
         self.logic = None
         self.parameterNode = None
         self._guiTag = None
+        ScriptedLoadableModuleWidget.__init__(self, parent)  # without a parent it calls setup
 
     def setup(self):
         """Load the .ui file, make the parts, connect them."""

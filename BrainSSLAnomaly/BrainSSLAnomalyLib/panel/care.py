@@ -96,9 +96,11 @@ class Care:
             from ..demo import synthetic_patient
             from ..jobs import start_detection
             from ..settings import DetectionSettings, SegmentationSettings
+            from ..study import Study
             from .run import environment, python
 
-            study, truth = synthetic_patient(spacing=4.0)
+            patient, truth = synthetic_patient(spacing=4.0)
+            study = Study({patient.reference.modality: patient.reference})
             job = start_detection(study, DetectionSettings(), SegmentationSettings(), python(), environment())
             self._ui.selfCheckButton.enabled = False
             self._run.follow(job, lambda: self._on_checked(job, truth), self._on_check_ended)

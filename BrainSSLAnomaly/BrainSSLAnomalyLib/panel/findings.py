@@ -43,8 +43,8 @@ class Findings:
         for row, finding in enumerate(found):
             unusual = "; ".join(d.words for d in finding.deviations[:2])
             cells = (
-                f"{finding.number}", finding.place, f"{finding.volume_ml:.2f}", f"{finding.peak_score:.3f}", unusual, _(finding.certainty),
-                _("rejected") if finding.number in gone else "",
+                f"{finding.number}", finding.place, f"{finding.volume_ml:.2f}", f"{finding.peak_score:.3f}",
+                _("rejected") if finding.number in gone else "", _(finding.certainty), unusual,
             )  # fmt: skip
             for column, text in enumerate(cells):
                 item = qt.QTableWidgetItem(text)
