@@ -49,11 +49,15 @@ class Findings:
             for column, text in enumerate(cells):
                 item = qt.QTableWidgetItem(text)
                 item.setToolTip(text)
+                if finding.number in gone:
+                    font = item.font()
+                    font.setStrikeOut(True)
+                    item.setFont(font)
                 table.setItem(row, column, item)
         if chosen and chosen[0] <= len(found):
             table.selectRow(chosen[0] - 1)
         table.resizeColumnsToContents()
-        table.setColumnWidth(1, min(table.columnWidth(1), 220))
+        table.setColumnWidth(1, min(table.columnWidth(1), 150))
         self._busy = False
         self._ui.totalsLabel.text = self._totals(found, gone)
         for button in (self._ui.copyButton, self._ui.csvButton):
