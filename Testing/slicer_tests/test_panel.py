@@ -484,3 +484,68 @@ def test_the_worker_runs_from_the_files_that_cmake_installs_alone(tmp_path):
     )
     out = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert str(tmp_path) in out.stdout
+
+
+def test_the_right_click_menu_offers_detection_on_scans_alone_and_starts_it(panel, small_patient, monkeypatch):
+    import types
+
+    import qt
+    import slicer
+    from test_scene import add_scan, hierarchy
+
+    base = types.ModuleType("AbstractScriptedSubjectHierarchyPlugin")
+    base.AbstractScriptedSubjectHierarchyPlugin = type("Base", (), {"__init__": lambda self, plugin: setattr(self, "plugin", plugin)})
+    monkeypatch.setitem(sys.modules, base.__name__, base)
+    from BrainSSLAnomalyLib.panel import MENU_FILE
+    from BrainSSLAnomalyLib.panel.BrainSSLAnomalySubjectHierarchyPlugin import BrainSSLAnomalySubjectHierarchyPlugin
+
+    assert Path(MENU_FILE).is_file() and Path(MENU_FILE).stem == "BrainSSLAnomalySubjectHierarchyPlugin"
+    plugin = BrainSSLAnomalySubjectHierarchyPlugin(qt.QObject())
+    scan = add_scan(small_patient.scans[Modality.FLAIR].volume, "some FLAIR")
+    item = hierarchy().GetItemByDataNode(scan)
+    plugin.showContextMenuActionsForItem(item)
+    assert plugin.itemContextMenuActions() == [plugin.action] and plugin.action.visible
+    plugin.showContextMenuActionsForItem(hierarchy().GetSceneItemID())
+    assert not plugin.action.visible
+    opened, started = [], []
+    handler = types.SimpleNamespace(instance=lambda: types.SimpleNamespace(currentItem=lambda: item))
+    monkeypatch.setattr(slicer, "qSlicerSubjectHierarchyPluginHandler", handler, raising=False)
+    monkeypatch.setattr(slicer.util, "selectModule", opened.append)
+    representation = types.SimpleNamespace(self=lambda: panel)
+    monkeypatch.setattr(slicer.modules.brainsslanomaly, "widgetRepresentation", lambda: representation, raising=False)
+    monkeypatch.setattr(panel, "onDetect", lambda: started.append(panel.scans.chosen()))
+    plugin.onDetect()
+    assert opened == ["BrainSSLAnomaly"] and started == [{Modality.FLAIR: scan}]
+
+
+def test_the_module_registers_menu_and_sample_data(module, monkeypatch):
+    import types
+
+    import slicer
+
+    sources, registered = [], []
+    scripted = type("Plugin", (), {"__init__": lambda self, parent: None, "setPythonSource": lambda self, path: sources.append(path)})
+    monkeypatch.setattr(slicer, "qSlicerSubjectHierarchyScriptedPlugin", scripted, raising=False)
+    sample = types.ModuleType("SampleData")
+    sample.SampleDataLogic = types.SimpleNamespace(registerCustomSampleDataSource=lambda **facts: registered.append(facts))
+    monkeypatch.setitem(sys.modules, "SampleData", sample)
+    parent = types.SimpleNamespace(path=module.__file__, icon=None)
+    entry = module.BrainSSLAnomaly(parent)
+    entry.setup()
+    slicer.app.connected["startupCompleted()"]()
+    assert sources and sources[0].endswith("BrainSSLAnomalySubjectHierarchyPlugin.py")
+    assert registered[0]["customDownloader"] and Path(registered[0]["thumbnailFileName"]).is_file()
+    assert parent.title and parent.helpText and parent.acknowledgementText and parent.contributors and parent.categories
+
+
+def test_reloading_reads_the_package_anew(panel, monkeypatch):
+    before = {n: m for n, m in sys.modules.items() if n.split(".")[0] == "BrainSSLAnomalyLib"}
+    panel.onReload()
+    assert not [n for n in sys.modules if n.split(".")[0] == "BrainSSLAnomalyLib"]
+    sys.modules.update(before)
+
+
+def test_leaving_and_entering_the_panel_keeps_what_is_shown(detected):
+    panel, results = detected
+    panel.enter()
+    assert panel.session.results == results and panel.ui.resultsSelector.currentText == "Patient FLAIR"

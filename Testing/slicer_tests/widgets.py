@@ -257,7 +257,8 @@ def start(slicer: Any) -> None:
     ctk = types.ModuleType("ctk")
     sys.modules["ctk"] = ctk
     plain = {"ctkCheckBox": QtWidgets.QCheckBox, "ctkComboBox": QtWidgets.QComboBox, "ctkDoubleSpinBox": QtWidgets.QDoubleSpinBox}
-    unused = ("ctkCheckablePushButton", "ctkDoubleSlider", "ctkDoubleRangeSlider", "ctkPathLineEdit", "ctkDirectoryButton", "ctkColorPickerButton")
+    unused = ["ctkCheckablePushButton", "ctkDoubleSlider", "ctkDoubleRangeSlider", "ctkPathLineEdit", "ctkDirectoryButton"]
+    unused.append("ctkColorPickerButton")
     for name, base in {**plain, **dict.fromkeys(unused, QtWidgets.QWidget)}.items():
         setattr(ctk, name, type(name, (base,), {"__module__": __name__}))
     for name, cls in list(globals().items()):

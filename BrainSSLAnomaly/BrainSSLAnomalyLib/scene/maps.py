@@ -60,7 +60,10 @@ def show_legend(node: Node, on: bool) -> None:
     if legend is None and on:
         legend = logic.AddDefaultColorLegendDisplayNode(node)
         if legend is not None:
-            legend.SetTitleText(f"{node.GetName()}\n{node.GetAttribute('BrainSSLAnomaly.Unit') or ''}")
+            legend.SetTitleText(f"{node.GetAttribute('BrainSSLAnomaly.Layer')}\n{node.GetAttribute('BrainSSLAnomaly.Unit')}")
+            legend.GetTitleTextProperty().SetFontSize(14)
+            legend.GetLabelTextProperty().SetFontSize(12)
+            legend.SetLabelFormat("%.1f")
             legend.SetMaxNumberOfColors(256)
             legend.SetNumberOfLabels(5)
     if legend is not None:

@@ -49,7 +49,7 @@ def jump(ras: Sequence[float]) -> None:
     """Every slice view and the crosshair to a place in RAS mm, and the 3-D cameras to look at it."""
     right, anterior, superior = (float(v) for v in ras)
     for node in slicer.util.getNodesByClass("vtkMRMLSliceNode"):
-        node.JumpSliceByCentering(right, anterior, superior)
+        node.JumpSlice(right, anterior, superior)
     for node in slicer.util.getNodesByClass("vtkMRMLCrosshairNode"):
         node.SetCrosshairRAS(right, anterior, superior)
     for node in slicer.util.getNodesByClass("vtkMRMLCameraNode"):
