@@ -78,7 +78,9 @@ def detection() -> Detection:
 @pytest.fixture(scope="session")
 def mrml():
     """The module ``slicer`` of the wheel slicer-core, its MRML core running."""
-    pytest.importorskip("slicer", reason="the wheel slicer-core is not installed: make test installs it where it can be had")
+    from optional import needed
+
+    needed("slicer")
     import mrml_core
 
     return mrml_core.start()

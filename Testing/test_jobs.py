@@ -14,7 +14,7 @@ import psutil
 import pytest
 from BrainSSLAnomalyLib import jobs, worker
 from BrainSSLAnomalyLib.demo import synthetic_patient
-from BrainSSLAnomalyLib.errors import BadSettings
+from BrainSSLAnomalyLib.errors import BadSettings, Cancelled
 from BrainSSLAnomalyLib.jobs import Job, JobFailed, Status
 from BrainSSLAnomalyLib.settings import DetectionSettings, SegmentationSettings, detection_from_dict, to_dict
 from BrainSSLAnomalyLib.study import Modality, Study
@@ -268,13 +268,33 @@ def test_a_request_that_cannot_be_used_is_refused(tmp_path, content):
         worker.read_request(tmp_path)
 
 
-def test_the_worker_stops_when_nobody_watches_or_the_folder_is_gone(tmp_path):
-    watch = worker.Watch(tmp_path, worker.Voice(open(os.devnull, "w")))  # noqa: SIM115
-    assert watch._unwanted()
-    (tmp_path / worker.WATCHED).touch()
-    assert not watch._unwanted()
-    os.utime(tmp_path / worker.WATCHED, (time.time() - 2 * worker.UNWATCHED_S,) * 2)
-    assert watch._unwanted()
+def test_the_worker_ends_and_tidies_up_when_nobody_watches(tmp_path):
+    import subprocess
+
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    (scratch / worker.WATCHED).touch()
+    os.utime(scratch / worker.WATCHED, (time.time() - 2 * worker.UNWATCHED_S,) * 2)
+    code = (
+        "import sys, time; from pathlib import Path; from BrainSSLAnomalyLib import worker; worker.ALONE_BEATS = 3; "
+        "worker.Watch(Path(sys.argv[1]), worker.Voice(sys.stdout)).start(); time.sleep(60)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, os.fspath(scratch)], capture_output=True, timeout=30)
+    assert done.returncode == worker.CANCELLED and not scratch.exists()
+
+
+def test_the_worker_stops_when_its_folder_is_gone(tmp_path):
+    watch = worker.Watch(tmp_path / "scratch", worker.Voice(open(os.devnull, "w")))  # noqa: SIM115
+    with pytest.raises(Cancelled):
+        watch.progress("Working", 0.5)
+
+
+def test_a_computer_that_slept_does_not_make_the_worker_hang(started):
+    now = [0.0]
+    job = started(slow("polite"), clock=lambda: now[0])
+    job.poll()
+    now[0] = 3600.0
+    assert job.poll().status is Status.RUNNING
 
 
 def test_detection_settings_survive_the_way_to_the_worker():

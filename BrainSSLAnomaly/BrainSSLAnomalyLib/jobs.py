@@ -32,7 +32,7 @@ from .worker import CANCEL, OUT_OF_MEMORY, REQUEST, RESULTS, WATCHED, speaks_of_
 
 MESSAGES, LOG = "messages.jsonl", "log.txt"
 READ_BYTES, FLOOD_BYTES = 1 << 20, 64 << 20
-GRACE_S, SILENCE_S = 1.5, 60.0
+GRACE_S, SILENCE_S, ASLEEP_S = 1.5, 60.0, 5.0
 _SPARE_MEMORY = "close other programs, or give scans with fewer voxels, and start again"
 _AGAIN = "start the detection again, and report it with the log if it happens twice"
 
@@ -97,7 +97,7 @@ class Job:
         self._silence_s, self._grace_s, self._clock = silence_s, grace_s, clock
         self._process: subprocess.Popen[bytes] | None = None
         self._read, self._rest = 0, b""
-        self._started = self._heard = 0.0
+        self._started = self._heard = self._polled = 0.0
         self._cancelled_at: float | None = None
         self._done_at: float | None = None
         self._failure: tuple[str, str] | None = None
@@ -122,7 +122,7 @@ class Job:
         except OSError as error:
             self.close()
             raise JobFailed(f"the worker could not be started ({error.strerror or error})", "run the self-check") from error
-        self._started = self._heard = self._clock()
+        self._started = self._heard = self._polled = self._clock()
 
     def poll(self) -> JobState:
         """Look for news; takes a few milliseconds and never waits. Once ended, always the same."""
@@ -135,6 +135,9 @@ class Job:
         code = self._process.poll()
         self._listen(everything=code is not None)
         now = self._clock()
+        if now - self._polled > ASLEEP_S:  # we, not the worker, were silent: the computer slept, or was busy
+            self._heard += now - self._polled
+        self._polled = now
         if code is not None:
             return self._ended(code)
         if self._cancelled_at is not None:

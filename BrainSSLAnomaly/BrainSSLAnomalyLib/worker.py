@@ -12,6 +12,7 @@ import errno
 import faulthandler
 import json
 import os
+import shutil
 import sys
 import threading
 import time
@@ -24,7 +25,8 @@ from .settings import detection_from_dict, segmentation_from_dict
 from .study import Modality, Study
 
 REQUEST, CANCEL, WATCHED, RESULTS = "request.json", "cancel", "watched", "results"
-BEAT_S, STOP_S, UNWATCHED_S = 0.2, 1.0, 600.0
+BEAT_S, STOP_S, UNWATCHED_S, ALONE_BEATS = 0.2, 1.0, 600.0, 25
+"""The last two: a computer that wakes from sleep finds an old file, and its watcher needs a moment to come back."""
 CANCELLED, REFUSED, BROKEN = 130, 2, 1
 """Exit codes, as those of the command line."""
 
@@ -66,19 +68,23 @@ class Watch:
 
     def progress(self, stage: str, fraction: float) -> None:
         """A `Progress` callback that raises `Cancelled` when asked to stop."""
-        if self._stop.is_set() or self._unwanted():
+        if self._stop.is_set() or self._cancelled():
             raise Cancelled
         self._voice.say("progress", stage=stage, fraction=round(float(fraction), 4))
 
-    def _unwanted(self) -> bool:
+    def _cancelled(self) -> bool:
+        return (self._scratch / CANCEL).exists() or not self._scratch.exists()
+
+    def _unwatched(self) -> bool:
         try:
-            return (self._scratch / CANCEL).exists() or time.time() - (self._scratch / WATCHED).stat().st_mtime > UNWATCHED_S
+            return time.time() - (self._scratch / WATCHED).stat().st_mtime > UNWATCHED_S
         except OSError:
             return True
 
     def _run(self) -> None:
-        beats = 0
-        while not self._unwanted():
+        beats = alone = 0
+        while not self._cancelled() and alone < ALONE_BEATS:
+            alone = alone + 1 if self._unwatched() else 0
             if beats % round(1 / BEAT_S) == 0:
                 try:
                     self._voice.say("alive")
@@ -87,6 +93,8 @@ class Watch:
             beats += 1
             time.sleep(BEAT_S)
         self._stop.set()
+        if alone:  # whoever started this is gone, and will not tidy up
+            shutil.rmtree(self._scratch, ignore_errors=True)
         time.sleep(STOP_S)
         os._exit(CANCELLED)  # the work is inside a library that cannot be asked; what is unfinished lies in the scratch folder
 

@@ -13,8 +13,9 @@ import pytest
 from BrainSSLAnomalyLib.settings import SegmentationSettings, ThresholdSettings
 from BrainSSLAnomalyLib.study import Modality
 from conftest import make_detection
+from optional import needed
 
-pytest.importorskip("slicer", reason="the wheel slicer-core is not installed: make test installs it where it can be had")
+needed("slicer")
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +59,7 @@ def test_scene_update_after_a_second_run(benchmark, results, full):
 
 
 def test_panel_opens(benchmark, scene):
-    pytest.importorskip("PySide6")
+    needed("PySide6.QtWidgets")
     import slicer_python
 
     slicer_python.start()

@@ -14,9 +14,10 @@ import pytest
 from BrainSSLAnomalyLib.demo import synthetic_patient
 from BrainSSLAnomalyLib.settings import SegmentationSettings
 from BrainSSLAnomalyLib.study import Modality
+from optional import needed
 
-pytest.importorskip("slicer", reason="the wheel slicer-core is not installed: make test installs it where it can be had")
-pytest.importorskip("PySide6", reason="PySide6-Essentials is not installed: make test installs it where it can be had")
+needed("slicer")
+needed("PySide6.QtWidgets")
 
 
 @pytest.fixture(scope="session")

@@ -9,10 +9,10 @@ import re
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
-import pytest
 from conftest import PROJECT
+from optional import needed
 
-pytest.importorskip("PySide6", reason="PySide6-Essentials is not installed: make test installs it where it can be had")
+needed("PySide6.QtWidgets")
 
 MODULE = PROJECT / "BrainSSLAnomaly"
 UI = ElementTree.parse(MODULE / "Resources" / "UI" / "BrainSSLAnomaly.ui").getroot()
@@ -169,7 +169,7 @@ def test_every_button_and_slider_has_a_tooltip():
 
 
 def test_the_wheel_of_slicer_has_every_mrml_name_that_the_sources_use():
-    slicer = pytest.importorskip("slicer")
+    slicer = needed("slicer")
     folders = (MODULE / "BrainSSLAnomalyLib" / "scene", MODULE / "BrainSSLAnomalyLib" / "panel")
     text = "\n".join(p.read_text(encoding="utf-8") for folder in folders for p in folder.glob("*.py"))
     used = set(re.findall(r"slicer\.(vtk\w+)", text))

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-pytest.importorskip("slicer", reason="the wheel slicer-core is not installed: make test installs it where it can be had")
+needed("slicer")
 
 CODE = """
 import sys
@@ -19,6 +19,7 @@ import numpy as np
 import mrml_core
 slicer = mrml_core.start()
 from conftest import make_detection
+from optional import needed
 from rendered_views import render
 detection = make_detection()
 scan = slicer.util.addVolumeFromArray(detection.reference.array, ijkToRAS=detection.reference.affine, name="FLAIR")

@@ -11,8 +11,9 @@ from BrainSSLAnomalyLib.segmentation.review import accepted, peak_voxel, rejecte
 from BrainSSLAnomalyLib.settings import SegmentationSettings, ThresholdSettings
 from BrainSSLAnomalyLib.study import Modality
 from conftest import make_detection
+from optional import needed
 
-pytest.importorskip("slicer", reason="the wheel slicer-core is not installed: make test installs it where it can be had")
+needed("slicer")
 
 
 def add_scan(volume, name):

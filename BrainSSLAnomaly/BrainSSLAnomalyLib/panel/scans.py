@@ -22,7 +22,7 @@ class Scans:
         self._changed = changed
         self._selectors = {m: getattr(ui, f"{m.key}Selector") for m in Modality}
         self._known: dict[str, Any] = {}
-        self._usable = False
+        self._usable = self._busy = False
         for selector in self._selectors.values():
             selector.connect("currentNodeChanged(vtkMRMLNode*)", self._on_choice)
         ui.guessButton.connect("clicked()", self.guess)
@@ -46,13 +46,17 @@ class Scans:
 
         start = start or next(iter(self.chosen().values()), None)
         found = guess_scans(start)
+        self._busy = True
         for modality, selector in self._selectors.items():
             selector.setCurrentNode(found.get(modality))
+        self._busy = False
         self._on_choice()
 
     def _on_choice(self, *_: object) -> None:
         from ..scene.guessing import describe
 
+        if self._busy:
+            return
         scans = self.chosen()
         problem = self._problem(scans)
         self._usable = bool(scans) and not problem
