@@ -11,7 +11,7 @@ import pytest
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 _WHERE = {
     "slicer": "the wheel slicer-core is not installed or lacks a system library; make test installs it where it can be had",
-    "PySide6.QtWidgets": "PySide6-Essentials is not installed or lacks a library (Debian: libegl1 libxkbcommon0 libdbus-1-3 libfontconfig1)",
+    "PySide6.QtWidgets": "PySide6-Essentials is not installed or lacks a library (Debian: libegl1 libxkbcommon0 libdbus-1-3)",
 }
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from optional import needed
 
 needed("slicer")
 
@@ -19,7 +20,6 @@ import numpy as np
 import mrml_core
 slicer = mrml_core.start()
 from conftest import make_detection
-from optional import needed
 from rendered_views import render
 detection = make_detection()
 scan = slicer.util.addVolumeFromArray(detection.reference.array, ijkToRAS=detection.reference.affine, name="FLAIR")
