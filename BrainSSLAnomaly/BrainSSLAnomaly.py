@@ -167,7 +167,7 @@ class BrainSSLAnomalyWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def onDetect(self):
         """Start the worker; `onDetected` goes on when it is done."""
         with self.care.explained():
-            if not self.care.ready():
+            if self.run.running or not self.care.ready():
                 return
             scans = self.scans.chosen()
             settings = DetectionSettings(DetectorName(self.parameterNode.detector), self.parameterNode.correctBias)
@@ -186,14 +186,15 @@ class BrainSSLAnomalyWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def onResultsChosen(self, results):
         """Work on these results from now on; their settings come back with them."""
-        self.session = self.logic.session(results) if results else None
-        self.findings.show(self.session)
-        self.handover.offer(self.session)
-        if results:
-            with self.care.explained():
+        self.session = None
+        with self.care.explained():
+            self.session = self.logic.session(results) if results else None
+            if self.session:
                 self.tuning.put(results.settings)
                 self.layers.show(results)
                 self.mayFollow = not results.edited
+        self.findings.show(self.session)
+        self.handover.offer(self.session)
 
     def onSettingsMoved(self):
         """A slider moves: the display follows at once."""

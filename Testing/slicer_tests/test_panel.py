@@ -275,7 +275,7 @@ def test_findings_are_rejected_and_accepted_by_button_and_key_and_selecting_jump
     assert view.GetSliceOffset() == pytest.approx(panel.session.findings[0].peak_ras[2], abs=0.1)
     click(panel.ui.rejectButton)
     assert panel.session.rejected == {1} and voxels(results) < whole
-    assert table.item(0, 4).text() == "rejected" and "1 rejected" in panel.ui.totalsLabel.text
+    assert table.item(0, 4).text() == "rejected" and "1 rejected." in panel.ui.totalsLabel.text
     picture(panel, "6_rejected")
     click(panel.ui.acceptButton)
     assert voxels(results) == whole
@@ -553,3 +553,62 @@ def test_leaving_and_entering_the_panel_keeps_what_is_shown(detected):
     panel, results = detected
     panel.enter()
     assert panel.session.results == results and panel.ui.resultsSelector.currentText == "Patient FLAIR"
+
+
+def test_the_panel_opens_and_says_what_is_missing_where_nothing_is_installed():
+    import subprocess
+
+    code = """
+import sys
+class Missing:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {"cc3d", "nibabel", "skimage", "jinja2", "matplotlib", "torch", "monai", "typer", "rich"}:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+sys.meta_path.insert(0, Missing())
+import slicer_python
+slicer = slicer_python.start()
+import BrainSSLAnomaly
+from BrainSSLAnomalyLib.panel import dependencies
+dependencies._there = lambda requirement: not requirement.startswith(("nibabel", "connected"))
+import numpy as np
+slicer.util.addVolumeFromArray(np.random.default_rng(0).random((60, 60, 60)) * 100, ijkToRAS=np.diag([3.0, 3, 3, 1]), name="FLAIR")
+panel = BrainSSLAnomaly.BrainSSLAnomalyWidget()
+assert panel.ui.detectButton.enabled, panel.ui.scansMessage.text
+said = panel.ui.statusMessage.text
+assert "nibabel" in said and "connected-components-3d" in said, said
+slicer.util.confirmOkCancelDisplay = lambda text: False
+panel.onDetect()
+assert not panel.run.running
+panel.onSample()
+assert "nibabel is missing" in panel.ui.statusMessage.text, panel.ui.statusMessage.text
+print("opened")
+import os
+sys.stdout.flush()
+os._exit(0)
+"""
+    here = Path(__file__).parent
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (here, here.parents[1] / "BrainSSLAnomaly")))}
+    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, timeout=120)
+    assert done.stdout.strip().endswith("opened"), done.stderr[-1500:]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the launcher of this test is a shell script")
+def test_the_worker_runs_behind_slicers_launcher_and_cancel_reaches_it(loaded, tmp_path, monkeypatch):
+    import psutil
+    from BrainSSLAnomalyLib import panel as rooms
+
+    launcher = tmp_path / "PythonSlicer"
+    launcher.write_text(f'#!/bin/sh\n"{sys.executable}" "$@"\ntrue\n')  # does not hand on signals, as Slicer's
+    launcher.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    assert rooms.python() == str(launcher) and rooms.environment()
+    panel, _ = loaded
+    click(panel.ui.detectButton)
+    until(lambda: panel.ui.progressBar.value > 0)
+    (child,) = psutil.Process(panel.run._job._process.pid).children()
+    click(panel.ui.cancelButton)
+    until(lambda: not panel.run.running)
+    end = time.monotonic() + 5
+    while child.is_running() and child.status() != psutil.STATUS_ZOMBIE:
+        assert time.monotonic() < end, "the worker lives on"
+        time.sleep(0.05)

@@ -92,8 +92,9 @@ class Findings:
             return ""
         if not found:
             return _("Nothing reaches the threshold.")
-        words = _("{count} findings, {ml} ml accepted").format(count=len(found), ml=f"{self._session.total_ml():.2f}")
-        return words + (_("; {count} rejected").format(count=len(gone)) if gone else "")
+        return _("Findings: {count}, of which {rejected} rejected. Accepted: {ml} ml.").format(
+            count=len(found), rejected=len(gone), ml=f"{self._session.total_ml():.2f}"
+        )
 
     def _on_select(self) -> None:
         from ..scene import jump
