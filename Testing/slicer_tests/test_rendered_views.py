@@ -26,7 +26,17 @@ scan = slicer.util.addVolumeFromArray(detection.reference.array, ijkToRAS=detect
 scan.CreateDefaultDisplayNodes()
 scan.GetDisplayNode().AutoWindowLevelOff()
 scan.GetDisplayNode().SetWindowLevelMinMax(0, 200)
-np.savez(sys.argv[1], **render(detection, scan))
+pictures = render(detection, scan)
+from BrainSSLAnomalyLib.scene import Results, show_layers
+from rendered_views import slice_view
+layers = Results.everything()[0].layers
+view = slice_view("Second", "Axial")
+for name, maps in {"score": ["score"], "z": ["zscore-T1"], "both": ["score", "zscore-T1"]}.items():
+    show_layers(scan, [layers[m] for m in maps], 0.6)
+    view.logic.FitSliceToBackground()
+    view.node.JumpSlice(-24, 30, 15)
+    pictures[name] = view.picture()
+np.savez(sys.argv[1], **pictures)
 """
 
 
@@ -72,3 +82,14 @@ def test_the_lesion_on_the_patients_left_is_on_the_right_of_the_axial_picture(pi
 def test_the_3d_view_shows_the_surface(pictures):
     red, green, blue = colours(pictures["solid"])
     assert ((red > 120) & (green < 90) & (blue < 90)).mean() > 0.02
+
+
+def test_a_second_map_lies_over_the_first(pictures):
+    score, z, both = (pictures[n].astype(int) for n in ("score", "z", "both"))
+    assert (abs(both - score).sum(-1) > 60).sum() > 100 and (abs(both - z).sum(-1) > 30).sum() > 100
+
+
+def test_a_map_of_deviations_hides_nothing_where_all_is_healthy(pictures):
+    red, green, blue = colours(pictures["z"])
+    assert ((abs(red - green) < 6) & (abs(green - blue) < 6) & (red > 60)).mean() > 0.2
+    assert ((blue - red > 60) & (blue > 120)).sum() > 100  # darker than healthy is blue
