@@ -178,9 +178,11 @@ class BrainSSLAnomalyWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def onDetected(self, job, scans):
         """Put the results into the scene and show them."""
         with self.care.explained(), slicer.util.RenderBlocker():
+            settings = self.tuning.settings()  # choosing results brings back theirs; these are the user's now
             results = self.logic.finishDetection(job, scans)
             self.mayFollow = not results.edited or self.care.mayReplace(results)
             self.layers.listResults(results)
+            self.tuning.put(settings)
             self.onSettingsSettled()
             self.run.say(self.session.detection.warnings)
 

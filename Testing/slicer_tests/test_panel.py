@@ -223,6 +223,35 @@ def test_a_scan_removed_while_it_is_worked_on_is_noticed(loaded, scene, small_de
     assert "was removed" in panel.ui.statusMessage.text
 
 
+def test_sliders_set_before_detection_make_the_first_mask(loaded, small_detection):
+    panel, node = loaded
+    panel.ui.thresholdSlider.value = 0.4
+    panel.ui.methodSelector.setCurrentText("fixed")
+    job = type("Job", (), {"detection": lambda self: small_detection})()
+    panel.onDetected(job, {Modality.FLAIR: node})
+    assert panel.ui.thresholdSlider.value == pytest.approx(0.4) and panel.session.settings.threshold.method.value == "fixed"
+    assert panel.session.results.settings == panel.session.settings
+
+
+def test_a_second_detection_keeps_rejected_findings_and_edits(detected, small_detection, monkeypatch):
+    import slicer
+
+    panel, results = detected
+    panel.session.reject([1])
+    panel._showMask()
+    node = results.segmentation
+    edit = np.zeros(small_detection.brain_mask.shape, np.uint8)
+    edit[20:23, 20:23, 20:23] = 1
+    slicer.util.updateSegmentBinaryLabelmapFromArray(edit, node, node.GetSegmentation().GetNthSegmentID(0), results.reference)
+    asked = []
+    monkeypatch.setattr(slicer.util, "confirmYesNoDisplay", lambda text, *a, **k: asked.append(text) or True)
+    job = type("Job", (), {"detection": lambda self: small_detection})()
+    panel.onDetected(job, {Modality.FLAIR: results.reference})
+    assert len(asked) == 1 and panel.session.rejected == {1} and panel.session.results.segmentation is not node
+    kept = slicer.util.arrayFromSegmentBinaryLabelmap(node, node.GetSegmentation().GetNthSegmentID(0), results.reference)
+    assert kept.sum() == 27 and node.GetName().endswith("(edited)")
+
+
 def test_the_display_follows_a_slider_at_once_and_the_mask_when_it_rests(detected):
     panel, results = detected
     display = results.layers["score"].GetDisplayNode()
