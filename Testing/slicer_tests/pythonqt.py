@@ -26,8 +26,6 @@ _connect_signal, _disconnect_signal = QObject.connect, QObject.disconnect
 _reading: set[tuple[str, int]] = set()
 WIDGETS: dict[str, type] = {}
 """Class name in a .ui file → stand-in."""
-ERRORS: list[BaseException] = []
-"""What was raised in slots; a test must find it empty."""
 
 
 def _is_python(cls: type) -> bool:
@@ -115,19 +113,6 @@ def _setattr(self: QObject, name: str, value: Any) -> None:
         raise AttributeError(f"'{name}' does not exist on {cls.__name__}, and C++ objects take no new attributes")
 
 
-def _guarded(slot: Any) -> Any:
-    """A slot whose exceptions are kept: Qt would swallow them."""
-
-    def call(*args: Any) -> None:
-        try:
-            slot(*args)
-        except BaseException as error:
-            ERRORS.append(error)
-            raise
-
-    return call
-
-
 def _signal(self: QObject, signature: str) -> tuple[str, str]:
     """Name of a Python signal, or normalised C++ signature; one of both."""
     text = bytes(QtCore.QMetaObject.normalizedSignature(signature)).decode()
@@ -142,11 +127,10 @@ def connect(self: QObject, signal: Any, *rest: Any) -> Any:
     if not isinstance(signal, str):
         return _connect_signal(self, signal, *rest)
     alias, text = _signal(self, signal)
-    slot = _guarded(rest[0])
     if alias:
-        _get(self, alias).connect(_taking(slot, text))
+        _get(self, alias).connect(_taking(rest[0], text))
         return True
-    return bool(_connect_signal(self, QtCore.SIGNAL(text), slot))
+    return bool(_connect_signal(self, QtCore.SIGNAL(text), rest[0]))
 
 
 def _taking(slot: Any, signature: str) -> Any:
@@ -157,11 +141,11 @@ def _taking(slot: Any, signature: str) -> Any:
 
 
 def disconnect(self: QObject, signal: Any, *rest: Any) -> Any:
-    """Of a signal as text: all its slots, since each was wrapped."""
+    """Of a signal as text, with the slot it was connected to."""
     if not isinstance(signal, str):
         return _disconnect_signal(self, signal, *rest)
     alias, text = _signal(self, signal)
-    return _get(self, alias).disconnect() if alias else _disconnect_signal(self, QtCore.SIGNAL(text))
+    return _get(self, alias).disconnect() if alias else _disconnect_signal(self, QtCore.SIGNAL(text), *rest)
 
 
 def _classes() -> dict[str, type]:
