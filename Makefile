@@ -30,7 +30,7 @@ types: $(STAMP)
 $(FULL): $(STAMP)
 	@echo "Installing torch and what training needs ..."
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check "$(TORCH)"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[dev,model,training]"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[dev,model,training,slicer-tests]"
 	@touch $@
 
 test: $(FULL) lint types

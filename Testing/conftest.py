@@ -73,3 +73,22 @@ def make_detection(shape: tuple[int, int, int] = (60, 72, 60), spacing: float = 
 def detection() -> Detection:
     """`make_detection` with its defaults."""
     return make_detection()
+
+
+@pytest.fixture(scope="session")
+def mrml():
+    """The module ``slicer`` of the wheel slicer-core, its MRML core running."""
+    from optional import needed
+
+    needed("slicer")
+    import mrml_core
+
+    return mrml_core.start()
+
+
+@pytest.fixture
+def scene(mrml):
+    """An empty MRML scene, emptied again afterwards; default nodes stay, as in Slicer."""
+    mrml.mrmlScene.Clear(False)
+    yield mrml.mrmlScene
+    mrml.mrmlScene.Clear(False)

@@ -284,3 +284,11 @@ def test_settings_survive_json(method, a, b, percent, radius, fill):
 def test_a_setting_out_of_range_is_refused_by_name(make, words):
     with pytest.raises(BadSettings, match=words):
         make()
+
+
+@pytest.mark.parametrize("method", list(ThresholdMethod), ids=lambda m: m.value)
+def test_nothing_below_the_level_of_a_method_is_marked(detection, method):
+    cut = ThresholdSettings(method=method)
+    live = Segmenter(detection)
+    marked = live.mask(SegmentationSettings(cut, MorphologySettings(fill_holes=False)))
+    assert not marked[detection.anomaly_score < live.level(cut) - 1e-6].any()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field, fields
 from enum import Enum
-from typing import Any
+from typing import Any, get_type_hints
 
 from .errors import BadSettings
 
@@ -137,3 +137,20 @@ def segmentation_from_dict(values: dict[str, Any]) -> SegmentationSettings:
         return SegmentationSettings(ThresholdSettings(**threshold), MorphologySettings(**values.get("morphology", {})))
     except (TypeError, ValueError, AttributeError) as error:
         raise BadSettings(f"settings cannot be read ({error})", "use those written in result.json") from error
+
+
+def detection_from_dict(values: dict[str, Any]) -> DetectionSettings:
+    """The inverse of `to_dict` for `DetectionSettings`.
+
+    Raises:
+        BadSettings: an unknown name or value.
+    """
+    kinds = get_type_hints(DetectionSettings)
+    if unknown := set(values) - set(kinds):
+        raise BadSettings(f"unknown detection settings {', '.join(sorted(unknown))}", f"known are {', '.join(sorted(kinds))}")
+    try:
+        if wrong := [name for name, value in values.items() if kinds[name] is bool and not isinstance(value, bool)]:
+            raise ValueError(f"{', '.join(wrong)} is neither true nor false")
+        return DetectionSettings(**{name: kinds[name](value) for name, value in values.items()})
+    except (TypeError, ValueError) as error:
+        raise BadSettings(f"detection settings cannot be read ({error})", "use those written in result.json") from error

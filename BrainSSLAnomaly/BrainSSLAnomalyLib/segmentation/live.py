@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from ..anatomy import PatientAnatomy, Region
 from ..detection import Detection, Segmentation
-from ..settings import SegmentationSettings
+from ..settings import SegmentationSettings, ThresholdSettings
 from . import findings, morphology, thresholds
 
 SCAN_SCORE_ML = 0.1
@@ -50,6 +50,10 @@ class Segmenter:
         voxel_ml = self._detection.reference.voxel_ml
         labels, found = findings.describe(findings.label(mask), self._score, self._zscores, self._anatomy, self._affine, voxel_ml)
         return Segmentation(self._whole(mask), self._whole(labels), found, self._scan_score, self._region_scores)
+
+    def level(self, settings: ThresholdSettings) -> float:
+        """The lowest score that these settings can mark: what a display may hide at once, before there is a mask."""
+        return thresholds.level(settings, self._scores)
 
     def _mask(self, settings: SegmentationSettings) -> NDArray[np.bool_]:
         reference = self._detection.reference

@@ -81,6 +81,22 @@ def hysteresis(score: Score, brain: Mask, low: float, high: float) -> Mask:
     return keep[labels]
 
 
+def level(settings: ThresholdSettings, scores: BrainScores) -> float:
+    """The lowest score that a method can mark; infinite where it marks nothing."""
+    match settings.method:
+        case ThresholdMethod.FIXED:
+            return settings.threshold
+        case ThresholdMethod.PERCENTILE:
+            return scores.percentile(settings.percentile)
+        case ThresholdMethod.ROBUST_Z:
+            median, spread = scores.median_and_spread
+            return median + settings.zscore * spread
+        case ThresholdMethod.OTSU:
+            return scores.otsu
+        case ThresholdMethod.HYSTERESIS:
+            return settings.low
+
+
 def apply(score: Score, brain: Mask, settings: ThresholdSettings, scores: BrainScores | None = None) -> Mask:
     """The mask of the chosen method; ``scores`` spares the adaptive ones their work."""
     match settings.method:

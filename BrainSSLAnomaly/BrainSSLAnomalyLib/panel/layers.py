@@ -1,0 +1,129 @@
+"""Section "Layers": which result, which maps over the scan, in which window. Knows no map by name: results say what they hold."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import qt
+from slicer.i18n import tr as _
+
+
+class Layers:
+    """The selectors and their effect on the slice views.
+
+    Args:
+        ui: the panel's widgets by name.
+        chosen: called with the results to work on, or None.
+    """
+
+    def __init__(self, ui: Any, chosen: Callable[[Any], None]) -> None:
+        self._ui = ui
+        self._chosen = chosen
+        self._listed: list[Any] = []
+        self._results: Any = None
+        self._hidden = self._busy = False
+        ui.resultsSelector.connect("currentIndexChanged(int)", self._on_results)
+        ui.layerSelector.connect("currentIndexChanged(int)", self._on_layer)
+        ui.secondLayerSelector.connect("currentIndexChanged(int)", self._on_layer)
+        ui.opacitySlider.connect("valueChanged(double)", self._update)
+        ui.windowRange.connect("valuesChanged(double,double)", self._on_window)
+        ui.legendCheckBox.connect("toggled(bool)", self._on_legend)
+        ui.linkCheckBox.connect("toggled(bool)", self._update)
+        self._key = qt.QShortcut(qt.QKeySequence("H"), ui.layersButton.parentWidget())
+        self._key.setContext(qt.Qt.WidgetWithChildrenShortcut)
+        self._key.connect("activated()", self._on_hide)
+
+    def listResults(self, wanted: Any = None) -> None:
+        """Look what results the scene holds, and choose.
+
+        Args:
+            wanted: those to choose; the ones chosen before, else the last, when not given.
+        """
+        from ..scene import Results
+
+        self._busy = True
+        self._listed = Results.everything()
+        keep = next((r for r in (wanted, self._results) if r in self._listed), self._listed[-1] if self._listed else None)
+        selector = self._ui.resultsSelector
+        selector.clear()
+        for results in self._listed:
+            selector.addItem(results.name)
+        selector.enabled = bool(self._listed)
+        if keep is not None:
+            selector.currentIndex = self._listed.index(keep)
+        self._busy = False
+        if wanted is not None or keep != self._results:
+            self._choose(keep)
+
+    def show(self, results: Any) -> None:
+        """These results' maps over their scan."""
+        self._results = results
+        self._busy = True
+        titles = [node.GetAttribute("BrainSSLAnomaly.Layer") for node in results.layers.values()]
+        for selector, first in ((self._ui.layerSelector, 1), (self._ui.secondLayerSelector, 0)):
+            selector.clear()
+            selector.addItem(_("None"))
+            for title in titles:
+                selector.addItem(title)
+            selector.currentIndex = first
+        self._busy = False
+        self._on_layer()
+
+    def hideBelow(self, level: float) -> None:
+        """The display of the score follows a threshold at once."""
+        from ..scene import show_threshold
+        from ..scene.layers import MAIN
+
+        node = self._results.layers.get(MAIN) if self._results else None
+        if node is not None:
+            show_threshold(node, level)
+
+    def _choose(self, results: Any) -> None:
+        self._results = results
+        self._chosen(results)
+
+    def _on_results(self, index: int) -> None:
+        if not self._busy and 0 <= index < len(self._listed):
+            self._choose(self._listed[index])
+
+    def _node(self, selector: Any) -> Any:
+        nodes = [None, *self._results.layers.values()] if self._results else [None]
+        return nodes[selector.currentIndex] if 0 <= selector.currentIndex < len(nodes) else None
+
+    def _on_layer(self, *_unused: object) -> None:
+        if self._busy:
+            return
+        node = self._node(self._ui.layerSelector)
+        if node is not None and node.GetDisplayNode() is not None:
+            display = node.GetDisplayNode()
+            self._busy = True
+            self._ui.windowRange.setValues(display.GetWindowLevelMin(), display.GetWindowLevelMax())
+            self._busy = False
+        self._update()
+        self._on_legend()
+
+    def _update(self, *_unused: object) -> None:
+        from ..scene import show_layers
+
+        if self._busy or self._results is None or self._results.reference is None:
+            return
+        maps = [] if self._hidden else [self._node(s) for s in (self._ui.layerSelector, self._ui.secondLayerSelector)]
+        shown = [node for node in dict.fromkeys(maps) if node is not None]
+        show_layers(self._results.reference, shown, self._ui.opacitySlider.value, self._ui.linkCheckBox.checked)
+
+    def _on_window(self, low: float, high: float) -> None:
+        node = self._node(self._ui.layerSelector)
+        if not self._busy and node is not None and high > low:
+            node.GetDisplayNode().SetWindowLevelMinMax(low, high)
+
+    def _on_legend(self, *_unused: object) -> None:
+        from ..scene.maps import show_legend
+
+        chosen = self._node(self._ui.layerSelector)
+        for node in self._results.layers.values() if self._results else ():
+            show_legend(node, self._ui.legendCheckBox.checked and node is chosen)
+
+    def _on_hide(self) -> None:
+        self._hidden = not self._hidden
+        self._update()

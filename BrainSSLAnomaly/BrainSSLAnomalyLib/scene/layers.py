@@ -1,0 +1,64 @@
+"""Which maps of a detection are shown, under which name and in which colours: one row a kind, nothing else to change for a new one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..detection import Detection
+
+SCORE, DEVIATION = "score", "deviation"
+"""Colour tables: from nothing to bright, and blue – nothing – red."""
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One map that can lie over the scan.
+
+    Attributes:
+        key: unique among the layers of a detection, e.g. ``zscore-FLAIR``; also its role in the scene.
+        title: what users read, e.g. ``z on FLAIR``.
+        colours: `SCORE` or `DEVIATION`.
+        window: values at the ends of the colour table.
+        unit: of the values, for the legend.
+        array: (k, j, i) float32 on the grid of the detection.
+    """
+
+    key: str
+    title: str
+    colours: str
+    window: tuple[float, float]
+    unit: str
+    array: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class _Kind:
+    key: str
+    title: str
+    colours: str
+    window: tuple[float, float]
+    unit: str
+    maps: Callable[[Detection], Mapping[str, NDArray[np.float32]]]
+    """Detection → name of the map within its kind ('' where there is one only) → array."""
+
+
+_KINDS = (
+    _Kind("score", "anomaly score", SCORE, (0.0, 1.0), "0–1", lambda d: {"": d.anomaly_score}),
+    _Kind("zscore", "z on", DEVIATION, (-8.0, 8.0), "SD", lambda d: {m.value: z for m, z in d.zscores.items()}),
+)
+
+MAIN = _KINDS[0].key
+"""The layer that is shown first, and that the threshold cuts."""
+
+
+def layers_of(detection: Detection) -> tuple[Layer, ...]:
+    """Every map that this detection holds, the main one first."""
+    return tuple(
+        Layer(f"{kind.key}-{name}" if name else kind.key, f"{kind.title} {name}".strip(), kind.colours, kind.window, kind.unit, array)
+        for kind in _KINDS
+        for name, array in kind.maps(detection).items()
+    )

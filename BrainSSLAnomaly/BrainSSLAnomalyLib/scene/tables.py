@@ -1,0 +1,38 @@
+"""Findings as a table node, for whoever saves the scene or goes on in another module."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Any
+
+import vtk
+
+from ..detection import Finding
+
+COLUMNS = ("number", "place", "volume_ml", "peak_score", "peak_r_mm", "peak_a_mm", "peak_s_mm", "unusual", "certainty", "review")
+
+
+def write_table(node: Any, findings: Sequence[Finding], rejected: Collection[int]) -> None:
+    """One row a finding, rejected ones included; places in RAS mm, volumes in ml.
+
+    Args:
+        node: a ``vtkMRMLTableNode``, emptied first.
+        findings: most anomalous first.
+        rejected: their numbers.
+    """
+    rows = [
+        (
+            str(f.number), f.place, f"{f.volume_ml:.3f}", f"{f.peak_score:.4f}", *(f"{v:.1f}" for v in f.peak_ras),
+            "; ".join(d.words for d in f.deviations), f.certainty, "rejected" if f.number in rejected else "",
+        )
+        for f in findings
+    ]  # fmt: skip
+    modified = node.StartModify()
+    node.RemoveAllColumns()
+    for index, title in enumerate(COLUMNS):
+        column = vtk.vtkStringArray()
+        column.SetName(title)
+        for row in rows:
+            column.InsertNextValue(row[index])
+        node.AddColumn(column)
+    node.EndModify(modified)

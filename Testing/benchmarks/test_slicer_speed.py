@@ -1,0 +1,87 @@
+"""How fast is the Slicer module on a 1 mm volume of 182×218×182? Run by ``make benchmark``.
+
+Aims on two cores, medians: panel open within 1 s, from a slider to the mask in the scene within 100 ms.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from itertools import cycle
+
+import pytest
+from BrainSSLAnomalyLib.settings import SegmentationSettings, ThresholdSettings
+from BrainSSLAnomalyLib.study import Modality
+from conftest import make_detection
+from optional import needed
+
+needed("slicer")
+
+
+@pytest.fixture(scope="module")
+def full():
+    return make_detection((182, 218, 182), 1.0)
+
+
+@pytest.fixture
+def results(scene, full):
+    import slicer
+    from BrainSSLAnomalyLib.scene import Results
+
+    node = slicer.util.addVolumeFromArray(full.reference.array, ijkToRAS=full.reference.affine, name="FLAIR")
+    return Results.write(full, {Modality.FLAIR: node})
+
+
+def test_slider_to_mask_in_the_scene(benchmark, results):
+    from BrainSSLAnomalyLib.scene.session import Session
+
+    session = Session(results)
+    moves = cycle([SegmentationSettings(ThresholdSettings(threshold=t)) for t in (0.6, 0.65, 0.7, 0.75)])
+
+    def move():
+        session.cut(next(moves))
+        session.show()
+
+    benchmark(move)
+
+
+def test_slider_to_display(benchmark, results):
+    from BrainSSLAnomalyLib.scene import show_threshold
+
+    levels = cycle([0.2, 0.3, 0.4])
+    benchmark(lambda: show_threshold(results.layers["score"], next(levels)))
+
+
+def test_scene_update_after_a_second_run(benchmark, results, full):
+    from BrainSSLAnomalyLib.scene import Results
+
+    benchmark(lambda: Results.write(full, {Modality.FLAIR: results.reference}))
+
+
+def test_panel_opens(benchmark, scene):
+    needed("PySide6.QtWidgets")
+    import slicer_python
+
+    slicer_python.start()
+    import BrainSSLAnomaly
+
+    def panel():
+        BrainSSLAnomaly.BrainSSLAnomalyWidget().cleanup()
+
+    benchmark.pedantic(panel, rounds=5)
+
+
+def test_worker_starts_and_speaks(benchmark, full):
+    from BrainSSLAnomalyLib import jobs
+    from BrainSSLAnomalyLib.settings import DetectionSettings
+    from BrainSSLAnomalyLib.study import Scan, Study
+
+    study = Study({Modality.FLAIR: Scan(full.reference, Modality.FLAIR, "made")})
+
+    def start():
+        job = jobs.start_detection(study, DetectionSettings(), SegmentationSettings())
+        while os.path.getsize(job.scratch / jobs.MESSAGES) == 0:
+            time.sleep(0.01)
+        job.close()
+
+    benchmark.pedantic(start, rounds=3)
