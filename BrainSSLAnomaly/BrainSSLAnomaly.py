@@ -31,10 +31,13 @@ class BrainSSLAnomaly(ScriptedLoadableModule):
         parent.categories = [translate("qSlicerAbstractCoreModule", "Segmentation")]
         parent.dependencies = ["Segmentations", "SubjectHierarchy", "Volumes", "Colors", "Terminologies"]
         parent.contributors = ["BrainSSLAnomaly authors"]
-        parent.helpText = _(
-            "Finds what is unusual in T1, T2, FLAIR and PD scans of a brain without ever having been shown a lesion. Choose the scans, "
-            "press Detect anomalies, move the threshold, look through the findings. Research use only, not for diagnosis."
-        ) + ' <a href="https://github.com/BrainSSLAnomaly/BrainSSLAnomaly">github.com/BrainSSLAnomaly</a>'
+        parent.helpText = (
+            _(
+                "Finds what is unusual in T1, T2, FLAIR and PD scans of a brain without ever having been shown a lesion. Choose the scans, "
+                "press Detect anomalies, move the threshold, look through the findings. Research use only, not for diagnosis."
+            )
+            + ' <a href="https://github.com/BrainSSLAnomaly/BrainSSLAnomaly">github.com/BrainSSLAnomaly</a>'
+        )
         parent.acknowledgementText = _("The bundled anatomy is made from public data; the file NOTICE names every source and its licence.")
         slicer.app.connect("startupCompleted()", self.onStartupCompleted)
 
@@ -259,11 +262,11 @@ class BrainSSLAnomalyWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 class BrainSSLAnomalyLogic(ScriptedLoadableModuleLogic):
     """For scripts and for the panel. Paste into Slicer's Python console::
 
-        logic = slicer.util.getModuleLogic("BrainSSLAnomaly")
-        results = logic.detect(FLAIR=slicer.util.getNode("FLAIR"))
-        segmentation = logic.segment(results)
-        for finding in logic.session(results).findings:
-            print(finding.place, finding.volume_ml)
+    logic = slicer.util.getModuleLogic("BrainSSLAnomaly")
+    results = logic.detect(FLAIR=slicer.util.getNode("FLAIR"))
+    segmentation = logic.segment(results)
+    for finding in logic.session(results).findings:
+        print(finding.place, finding.volume_ml)
     """
 
     def __init__(self):

@@ -98,6 +98,6 @@ def test_it_gives_probabilities_on_grids_of_any_size():
 
 def test_without_torch_the_atlas_finds_the_brain_and_the_report_says_so(monkeypatch):
     monkeypatch.setattr(detector, "find_spec", lambda name: None)
-    look, warning = detector.anatomy_eyes()
+    look, warning = detector.anatomy_eyes(AnatomySource.NETWORK)
     assert look is None and "PyTorch" in warning
     assert detector.anatomy_eyes(AnatomySource.ATLAS) == (None, "")

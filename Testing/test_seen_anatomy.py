@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from BrainSSLAnomalyLib.anatomy import INTRACRANIAL, TISSUE_OF_STRUCTURE, Region, Structure, Tissue
 from BrainSSLAnomalyLib.preparation.registration import mean_displacement
-from BrainSSLAnomalyLib.preparation.seen import LEAST_LANDMARKS, REGIONS_OF, SeenAnatomy, named, pose, see, tissues
+from BrainSSLAnomalyLib.preparation.seen import BRIGHTEST, LEAST_LANDMARKS, REGIONS_OF, WINDOW, SeenAnatomy, named, pose, see, tissues
 from BrainSSLAnomalyLib.preparation.template import TEMPLATE_AFFINE, load_template
 from BrainSSLAnomalyLib.resampling import resample
 from BrainSSLAnomalyLib.study import Volume
@@ -99,23 +99,28 @@ def test_every_structure_has_its_tissue_except_the_outside_and_the_cerebellum():
     assert TISSUE_OF_STRUCTURE[Structure.RIGHT_HIPPOCAMPUS] == Tissue.CORTEX
 
 
-def test_the_network_is_shown_the_head_alone_with_its_median_at_one_and_neck_and_air_are_outside():
+def test_the_network_is_shown_a_window_below_the_crown_and_then_one_around_the_brain_it_found():
     shown = []
 
     def look(scan: np.ndarray) -> np.ndarray:
+        """Whatever is brighter than the neck is brain."""
         shown.append(scan)
         out = np.zeros((len(Structure), *scan.shape), np.float32)
-        out[Structure.LEFT_WHITE] = 1
+        out[Structure.LEFT_WHITE] = scan > 1.4
+        out[Structure.OUTSIDE] = scan <= 1.4
         return out
 
-    body = np.zeros((200, 60, 60), np.float32)
-    body[:, 20:40, 20:40] = 700 + 50 * np.random.default_rng(0).random((200, 20, 20))
+    body = np.zeros((200, 110, 90), np.float32)
+    body[:, 30:80, 20:70] = 500 + 10 * np.random.default_rng(0).random((200, 50, 50))
+    body[140:190, 30:80, 20:70] += 400
     seen = see(look, [Volume(body, GRID), Volume(body * 2, GRID)])
     assert seen.probability.shape == (len(Structure), *body.shape)
     np.testing.assert_allclose(seen.probability.sum(0), 1, atol=1e-5)
-    assert seen.names()[150, 30, 30] == Structure.LEFT_WHITE and seen.names()[150, 5, 5] == Structure.OUTSIDE
-    assert seen.names()[10, 30, 30] == Structure.OUTSIDE  # 380 mm below the crown
-    assert len(shown) == 2 and all(s.shape[0] <= 130 and 0.9 < np.median(s[s > 0]) < 1.1 for s in shown)
+    assert seen.names()[165, 50, 45] == Structure.LEFT_WHITE and seen.names()[165, 5, 5] == Structure.OUTSIDE
+    assert seen.names()[10, 50, 45] == Structure.OUTSIDE  # 360 mm below the crown
+    assert len(shown) == 4 and all(s.shape == WINDOW and s.max() <= BRIGHTEST for s in shown)
+    found = np.argwhere(shown[1] > 1.4)  # the second window has the brain in its middle
+    np.testing.assert_allclose((found.min(0) + found.max(0)) / 2, np.array(WINDOW) / 2, atol=2)
 
 
 @pytest.mark.parametrize("kind", ["empty", "constant"])

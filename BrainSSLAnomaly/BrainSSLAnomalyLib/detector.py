@@ -41,7 +41,6 @@ def detect(study: Study, settings: DetectionSettings = _DEFAULTS, progress: Prog
     Raises:
         PreparationFailed: no brain was found.
     """
-    progress("Loading the anatomy network", 0.0)
     look, warning = anatomy_eyes(settings.anatomy)
     prepared = prepare(study, look=look, correct_bias=settings.correct_bias, progress=lambda s, f: progress(s, f * _PREPARATION_SHARE))
     progress("Scoring", _PREPARATION_SHARE)
@@ -75,7 +74,7 @@ def detect(study: Study, settings: DetectionSettings = _DEFAULTS, progress: Prog
     )
 
 
-def anatomy_eyes(source: AnatomySource = AnatomySource.NETWORK) -> tuple[Look | None, str]:
+def anatomy_eyes(source: AnatomySource = _DEFAULTS.anatomy) -> tuple[Look | None, str]:
     """The anatomy network, or None for the atlas; and a sentence for the report where the network is missing."""
     if source is AnatomySource.ATLAS:
         return None, ""

@@ -102,12 +102,12 @@ class DetectionSettings:
     Attributes:
         detector: what computes the score.
         correct_bias: correct the receive field by N4.
-        anatomy: what finds the brain and its parts; the atlas also where PyTorch is missing.
+        anatomy: what finds the brain and its parts: the atlas alone, or with the network that has seen the patient.
     """
 
     detector: DetectorName = DetectorName.STATISTICAL
     correct_bias: bool = True
-    anatomy: AnatomySource = AnatomySource.NETWORK
+    anatomy: AnatomySource = AnatomySource.ATLAS
 
 
 def to_dict(settings: Any) -> dict[str, Any]:

@@ -38,12 +38,12 @@ def markdown(results: Sequence[Measured]) -> str:
 def main(
     everything: Annotated[bool, typer.Option(help="Every set of modalities, not FLAIR alone.")] = False,
     only: Annotated[str, typer.Option(help="Cases whose name contains this.")] = "",
-    atlas: Annotated[bool, typer.Option(help="Without the anatomy network.")] = False,
+    network: Annotated[bool, typer.Option(help="With the anatomy network.")] = False,
     output: Annotated[Path | None, typer.Option(help="Write the results as JSON too.")] = None,
 ) -> None:
     """Measure detection with its default settings on every case that is kept for measuring only."""
     cases = [c for c in [*patients(everything), *healthy()] if only in c.name]
-    settings = DetectionSettings(anatomy=AnatomySource.ATLAS if atlas else AnatomySource.NETWORK)
+    settings = DetectionSettings(anatomy=AnatomySource.NETWORK if network else AnatomySource.ATLAS)
     results = []
     with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
         for result in pool.imap(partial(measure, settings=settings), cases):

@@ -95,9 +95,9 @@ def likenesses() -> Iterator[tuple[str, str]]:
         yield f"likeness of {len(values)} brains on {modality.value}", f"{min(values):.2f} to {max(values):.2f}"
 
 
-def main(subjects: int = 20, atlas: bool = False) -> None:
-    """Print every figure as it comes; with the anatomy network, or by the atlas alone."""
-    look, _ = anatomy_eyes(AnatomySource.ATLAS if atlas else AnatomySource.NETWORK)
+def main(subjects: int = 20, network: bool = False) -> None:
+    """Print every figure as it comes; by the atlas alone, or with the anatomy network."""
+    look, _ = anatomy_eyes(AnatomySource.NETWORK if network else AnatomySource.ATLAS)
     typer.echo("| what | measured |\n| --- | --- |")
     for figures in (raw(look), gliomas(look), likenesses(), ixi(look, subjects)):
         for what, value in figures:

@@ -94,5 +94,5 @@ def _padded(network: HybridNetwork, slices: Tensor, present: Tensor) -> NetworkO
     padded = functional.pad(slices, (0, more[0], 0, more[1])).contiguous(memory_format=torch.channels_last)
     with torch.inference_mode():
         out = network(padded, present)
-    whole = (out.reconstruction, out.log_variance, out.anomaly)
-    return NetworkOutput(*(t.float()[..., :j, :i] for t in whole), out.patches, out.scan.float())
+    reconstruction, log_variance, anomaly = (t.float()[..., :j, :i] for t in (out.reconstruction, out.log_variance, out.anomaly))
+    return NetworkOutput(reconstruction, log_variance, anomaly, out.patches, out.scan.float())

@@ -51,9 +51,7 @@ class Tuning:
         low = min(value["low"], value["threshold"])
         return SegmentationSettings(
             ThresholdSettings(method, value["threshold"], low, value["percentile"], value["zscore"]),
-            MorphologySettings(
-                value["opening"], value["closing"], value["dilation"], value["erosion"], fill, value["smallest"]
-            ),
+            MorphologySettings(value["opening"], value["closing"], value["dilation"], value["erosion"], fill, value["smallest"]),
         )
 
     def put(self, settings: SegmentationSettings) -> None:

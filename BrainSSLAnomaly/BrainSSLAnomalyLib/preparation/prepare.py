@@ -96,7 +96,7 @@ def prepare(study: Study, *, look: Look | None = None, correct_bias: bool = True
         fields = {m: _field(scan, rough) if correct_bias else None for m, scan in scans.items()}
     with clock.stage(_BRAIN):
         flat = {m: _flattened(scan, fields[m]) for m, scan in scans.items()}
-        mask, inside = _extract(flat, priors, own, seen, reference.volume, grid)
+        mask, inside = _extract(flat, priors, own, reference.volume, grid)
         check_volume(mask, reference.volume)
     with clock.stage(_TISSUE):
         box = _bounding_box(mask)
@@ -177,15 +177,12 @@ def _flattened(scan: Volume, field: Volume | None) -> Volume:
 
 
 def _extract(
-    scans: Mapping[Modality, Volume], priors: NDArray, own: NDArray | None, seen: SeenAnatomy | None, reference: Volume, grid: Volume
+    scans: Mapping[Modality, Volume], priors: NDArray, own: NDArray | None, reference: Volume, grid: Volume
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """(mask on the reference grid, mask on the coarse grid)."""
     if own is not None:
         coarse = resample(reference.with_array(own.astype(np.float32)), grid.array.shape, grid.affine) > 0.5
         return own, coarse
-    if seen is not None:
-        coarse = skull_mask(seen.inside)
-        return resample(_smooth(grid.with_array(coarse)), reference.array.shape, reference.affine) > 0.5, coarse
     intracranial = priors[list(INTRACRANIAL)].sum(0)
     near = intracranial > 0.02
     fit = fit_tissues({m: s.array[near] for m, s in scans.items()}, priors[:, near], skull=True)

@@ -21,8 +21,11 @@ Look = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 """(k, j, i) intensities with their median in the head at 1, on upright voxels of 2 mm → (18, k, j, i) probability of each `Structure`."""
 
 BRIGHTEST = 6.0
-TALLEST_MM = 250.0
-"""From the crown down: below are neck and chest."""
+WINDOW = (96, 96, 80)
+"""Voxels that the network is shown at once, as in training: 192 by 192 by 160 mm. On more or less of a head it fails."""
+
+ABOVE_MM = 8.0
+"""Air above the crown in the first window."""
 
 S, R = Structure, Region
 
@@ -92,18 +95,37 @@ def see(look: Look, scans: Iterable[Volume]) -> SeenAnatomy:
 
 
 def _seen_in(look: Look, scan: Volume) -> SeenAnatomy:
+    """Two looks: the first below the crown, the second around the brain that the first has found."""
     head = foreground(scan)
     if not head.any():
         head = np.ones(scan.array.shape, bool)
-    k, j, i = ndimage.find_objects(head.astype(np.uint8))[0]
-    lowest = max(k.start, k.stop - round(TALLEST_MM / STRUCTURE_SPACING_MM))
-    box = tuple(slice(max(0, first - 2), s.stop + 2) for first, s in ((lowest, k), (j.start, j), (i.start, i)))
     array = scan.array - scan.array.min()
-    array = np.clip(array / max(float(np.median(array[head])), 1e-6), 0, BRIGHTEST)
-    probability = np.zeros((len(Structure), *array.shape), np.float32)
-    probability[S.OUTSIDE] = 1
-    probability[:, box[0], box[1], box[2]] = look(array[box].astype(np.float32))
-    return SeenAnatomy(probability, scan.affine)
+    array = np.clip(array / max(float(np.median(array[head])), 1e-6), 0, BRIGHTEST).astype(np.float32)
+    crown = int(np.nonzero(head.any((1, 2)))[0].max())
+    upper = head[max(0, crown - WINDOW[0]) :]
+    middle = [float(n.mean()) for n in np.nonzero(upper)]
+    seen = _through_window(look, array, (crown + ABOVE_MM / STRUCTURE_SPACING_MM - WINDOW[0] / 2, middle[1], middle[2]))
+    inside = 1 - seen[S.OUTSIDE]
+    if inside.sum() > 1:
+        middle = [float((np.arange(n) * inside.sum(axes)).sum() / inside.sum()) for n, axes in zip(inside.shape, _OTHER_AXES, strict=True)]
+        seen = _through_window(look, array, (middle[0], middle[1], middle[2]))
+    return SeenAnatomy(seen, scan.affine)
+
+
+_OTHER_AXES = ((1, 2), (0, 2), (0, 1))
+
+
+def _through_window(look: Look, array: NDArray[np.float32], middle: tuple[float, float, float]) -> NDArray[np.float32]:
+    """(18, k, j, i): what is seen in a window about a voxel; outside of it everything is outside the brain."""
+    first = [round(m - n / 2) for m, n in zip(middle, WINDOW, strict=True)]
+    here = tuple(slice(max(0, f), max(0, min(n, f + w))) for f, n, w in zip(first, array.shape, WINDOW, strict=True))
+    there = tuple(slice(h.start - f, h.stop - f) for h, f in zip(here, first, strict=True))
+    shown = np.zeros(WINDOW, np.float32)
+    shown[there] = array[here]
+    out = np.zeros((len(Structure), *array.shape), np.float32)
+    out[S.OUTSIDE] = 1
+    out[:, here[0], here[1], here[2]] = look(shown)[:, there[0], there[1], there[2]]
+    return out
 
 
 def tissues(seen: SeenAnatomy, priors: NDArray[np.float32]) -> NDArray[np.float32]:

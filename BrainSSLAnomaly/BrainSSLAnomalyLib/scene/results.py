@@ -307,4 +307,3 @@ def _new_holder(reference: Node) -> Node:
     node.SetHideFromEditors(True)
     node.SaveWithSceneOn()
     return slicer.mrmlScene.AddNode(node)
-

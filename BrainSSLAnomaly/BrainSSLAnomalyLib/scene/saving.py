@@ -12,7 +12,7 @@ import slicer
 
 from ..errors import BrainSSLAnomalyError
 from ..imageio import staged_folder, write_results, write_volume
-from ..settings import DetectionSettings, DetectorName
+from ..settings import AnatomySource, DetectionSettings, DetectorName
 from .session import Session
 
 
@@ -56,7 +56,9 @@ def save_report(session: Session, folder: Path, correct_bias: bool, overwrite: b
 
     detection, segmentation, settings = session.detection, session.kept(), session.settings
     with staged_folder(folder, overwrite) as stage:
-        write_results(stage, detection, segmentation, settings, DetectionSettings(DetectorName(detection.detector), correct_bias))
+        anatomy = AnatomySource(detection.facts.get("anatomy_by", AnatomySource.ATLAS.value))
+        used = DetectionSettings(DetectorName(detection.detector), correct_bias, anatomy)
+        write_results(stage, detection, segmentation, settings, used)
         write_report(stage, detection, segmentation, settings)
     return folder / "report.html"
 

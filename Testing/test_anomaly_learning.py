@@ -1,0 +1,146 @@
+"""Synthetic anomalies lie in the brain and are told where; the hybrid looks only at what is there; every part of the loss is finite."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+torch = pytest.importorskip("torch", reason="learning needs torch: pip install 'brain-ssl-anomaly[model]'")
+pytest.importorskip("monai", reason="the hybrid needs MONAI: pip install 'brain-ssl-anomaly[model]'")
+pytest.importorskip("einops", reason="MONAI's transformer needs einops: pip install 'brain-ssl-anomaly[model]'")
+
+from BrainSSLAnomalyLib.anatomy import Tissue  # noqa: E402
+from BrainSSLAnomalyLib.network.hybrid import CHANNELS, HybridNetwork, HybridSettings  # noqa: E402
+from BrainSSLAnomalyLib.network.slices import AS_IT_IS, MIRRORED, look  # noqa: E402
+from BrainSSLAnomalyLib.study import Modality  # noqa: E402
+from test_synthesis import head, seeded  # noqa: E402
+
+from training.anomaly_task import AnomalySettings, AnomalyTask, Learner, settings_from, shipped  # noqa: E402
+from training.pretext.contrastive import Queue, nt_xent  # noqa: E402
+from training.pretext.masked import masked  # noqa: E402
+from training.pretext.rotation import rotated  # noqa: E402
+from training.pretext.shuffle import ORDERS, shuffled  # noqa: E402
+from training.synthesis import anomalies  # noqa: E402
+
+SMALL = HybridSettings(features=(16, 32), layers=1, heads=4, embedding=128)
+
+
+def brain(seed: int = 0) -> anomalies.Brain:
+    """A ball of white matter with a ventricle, noise for intensity."""
+    k, j, i = torch.meshgrid(*(torch.arange(n) - (n - 1) / 2 for n in (20, 40, 40)), indexing="ij")
+    radius = torch.sqrt(k**2 + (j / 2) ** 2 + (i / 2) ** 2)
+    tissues = torch.where(radius < 8, Tissue.WHITE + 1, 0)
+    tissues[radius < 2] = Tissue.VENTRICLE + 1
+    images = torch.randn((2, 20, 40, 40), generator=seeded(seed)) * (tissues > 0)
+    return anomalies.Brain(images, tissues, tissues > 0, (Modality.FLAIR, Modality.T1), 2.0)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_anomalies_change_the_brain_alone_and_are_marked_only_where_something_changed(seed):
+    patient = brain()
+    images, anomalous = anomalies.add(patient, seeded(seed), healthy=0.0)
+    change = (images - patient.images).abs()
+    assert torch.isfinite(images).all() and not change[:, ~patient.inside].any()
+    assert bool(anomalous.any()) and bool((change[anomalous] > anomalies.VISIBLE).all())
+    again = anomalies.add(patient, seeded(seed), healthy=0.0)
+    assert torch.equal(images, again[0]) and torch.equal(anomalous, again[1])
+
+
+def test_healthy_patients_stay_as_they_are():
+    patient = brain()
+    images, anomalous = anomalies.add(patient, seeded(0), healthy=1.0)
+    assert torch.equal(images, patient.images) and not anomalous.any()
+
+
+@pytest.mark.parametrize("name", sorted({**anomalies.SMALL, **anomalies.LARGE}))
+def test_every_kind_changes_what_its_mask_covers(name):
+    kind = {**anomalies.SMALL, **anomalies.LARGE}[name][0]
+    patient = brain()
+    mask = anomalies.blob(patient, 10.0, patient.inside.float(), seeded(1)) * patient.inside
+    images, changed = kind(patient, patient.images, mask, seeded(2))
+    change = float((images - patient.images).abs()[:, mask > 0.5].mean())
+    assert torch.isfinite(images).all() and (change > 0.05 or name == "pasted")  # so small a brain has nothing far enough to paste
+    assert bool((changed[mask > 0.9] > 0.5).all())
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+def test_the_hybrid_gives_every_head_on_slices_and_on_volumes(dims):
+    network = HybridNetwork(replace(SMALL, spatial_dims=dims)).eval()
+    shape = (16,) * dims
+    out = network(torch.randn((2, len(CHANNELS), *shape)), torch.ones((2, len(CHANNELS))))
+    assert out.reconstruction.shape == out.log_variance.shape == (2, len(CHANNELS), *shape) and out.anomaly.shape == (2, 1, *shape)
+    assert torch.allclose(out.scan.norm(dim=1), torch.ones(2), atol=1e-5) and out.patches.shape == (2, 128, *(8,) * dims)
+
+
+def test_what_a_missing_modality_holds_is_not_looked_at():
+    network = HybridNetwork(SMALL).eval()
+    images, present = torch.randn((1, len(CHANNELS), 16, 16)), torch.ones((1, len(CHANNELS)))
+    present[0, 2] = 0
+    other = images.clone()
+    other[0, 2] = 99
+    assert torch.equal(network(images, present).anomaly, network(other, present).anomaly)
+    assert not torch.equal(network(images, present).anomaly, network(images, torch.ones_like(present)).anomaly)
+
+
+def test_the_shipped_size_has_at_most_nine_million_weights():
+    assert sum(p.numel() for p in HybridNetwork().parameters()) <= 9_000_000
+
+
+def test_slices_come_back_in_their_place_in_every_orientation_and_one_look_has_no_spread():
+    class Echo(torch.nn.Module):
+        multiple = 2
+
+        def forward(self, images, present):
+            from BrainSSLAnomalyLib.network.hybrid import NetworkOutput
+
+            return NetworkOutput(images, images, images[:, :1], images, torch.ones((len(images), 4)))
+
+    volume = torch.randn((len(CHANNELS), 5, 6, 7), generator=seeded(0)).numpy()
+    for axes, variants in (((0,), (AS_IT_IS,)), ((0, 1, 2), (AS_IT_IS, MIRRORED))):
+        seen = look(Echo(), volume, torch.ones(len(CHANNELS)).numpy(), axes, variants=variants, batch=2)  # type: ignore[arg-type]
+        assert abs(seen.reconstruction - volume).max() < 1e-5 and abs(seen.anomaly - volume[0]).max() < 1e-5
+        assert seen.spread.max() < 1e-2
+
+
+def test_pretext_tasks_change_what_they_say():
+    images = torch.randn((6, 2, 32, 32), generator=seeded(0))
+    emptied, empty = masked(images, seeded(1), share=1.0)
+    gone = empty.expand_as(images) > 0
+    assert (emptied[gone] == 0).all() and torch.equal(emptied[~gone], images[~gone])
+    turned, turns = rotated(images, seeded(2))
+    assert all(torch.equal(t.rot90(-int(n), (-2, -1)), x) for t, n, x in zip(turned, turns, images, strict=True))
+    mixed, orders = shuffled(images, seeded(3))
+    assert len(ORDERS) == 24 and all(torch.equal(m, x) == (int(n) == 0) for m, n, x in zip(mixed, orders, images, strict=True))
+
+
+def test_contrastive_losses_are_lower_for_pairs_that_agree():
+    one = torch.nn.functional.normalize(torch.randn((8, 16), generator=seeded(0)), dim=1)
+    assert float(nt_xent(one, one)) < float(nt_xent(one, one.roll(1, 0)))
+    torch.manual_seed(0)
+    queue = Queue(16, size=12)
+    agreeing = float(queue.loss(one, one))
+    assert torch.equal(queue.kept[:8], one) and agreeing < float(queue.loss(one, -one))
+
+
+def test_every_part_of_the_loss_is_finite_and_reaches_the_network_and_weights_of_zero_switch_parts_off():
+    torch.manual_seed(0)
+    weights = {**AnomalySettings().weights, "momentum": 0.1}
+    settings = AnomalySettings(SMALL, crop=32, spacing=4.0, slab=9, every=4, patients=2, held_out=1, pretext_slices=2, weights=weights)
+    archive = replace(head(), maps=head().maps * 2)
+    task = AnomalyTask(archive, settings)
+    batch = task.draw(1, seeded(0))
+    assert batch.healthy.shape == (4, len(CHANNELS), 32, 32) and bool((batch.present.sum(1) >= 1).all())
+    learner = Learner(settings)
+    parts = task.loss(learner, batch)
+    assert set(parts) == {name for name, w in weights.items() if w} and all(torch.isfinite(v) for v in parts.values())
+    torch.stack(list(parts.values())).sum().backward()
+    untouched = {name for name, p in learner.network.named_parameters() if p.grad is None}
+    assert all("cross" in name for name in untouched)  # MONAI's block has a norm for cross-attention, which nobody uses here
+    only = replace(settings, weights={"reconstruction": 1.0})
+    assert set(Learner(only)(batch)) == {"reconstruction"}
+    HybridNetwork(SMALL).load_state_dict(shipped(learner.state_dict()))
+
+
+def test_settings_are_read_from_a_config():
+    assert settings_from({"crop": 96, "without": ["blurred"], "network": {"features": [16, 32]}}).network.features == (16, 32)
