@@ -7,6 +7,7 @@ import ast
 import json
 import re
 import xml.etree.ElementTree as ElementTree
+from functools import cache
 from pathlib import Path
 
 from conftest import PROJECT
@@ -37,10 +38,15 @@ def lineage(name):
     return found, qt_class(name)
 
 
+@cache
 def properties(name):
     facts, base = lineage(name)
     meta = base.staticMetaObject
     return {p for f in facts for p in f["properties"]} | {meta.property(i).name() for i in range(meta.propertyCount())}
+
+
+for kind in set(WIDGETS.values()):
+    properties(kind)  # now, before the panel's tests run: PySide may let go of meta objects afterwards
 
 
 def methods(name):
@@ -52,7 +58,8 @@ def has_signal(name, signature):
     facts, base = lineage(name)
     if any(signature.split("(")[0] in f["signals"] for f in facts):
         return True
-    return base.staticMetaObject.indexOfSignal(signature) >= 0
+    # Not by its meta object: PySide may have let go of it once the panel's tests have run.
+    return type(getattr(base, signature.split("(")[0], None)).__name__ == "Signal"
 
 
 def uses():
