@@ -222,7 +222,9 @@ def test_the_real_worker_starved_of_memory_is_explained(started, small_study, mi
         pytest.skip("address space is limited on Linux alone")
     state = until(started([sys.executable, "-c", code], small_study))
     if state.status is not Status.DONE:
-        assert state.status is Status.FAILED and one_clear_sentence(state.sentence) and "memory" in state.sentence, state
+        assert state.status is Status.FAILED and one_clear_sentence(state.sentence), state
+        # A library may wait for ever for a thread that it had no memory to start: then the silence is what can be told.
+        assert "memory" in state.sentence or "no sign of life" in state.sentence, state
 
 
 @pytest.mark.parametrize("damage", ["request", "scan", "nothing there"])
