@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
+from enum import IntEnum
 from pathlib import Path
 
 import numpy as np
@@ -45,19 +47,32 @@ MUSE_LOBES: dict[str, tuple[int, ...]] = {
 }
 """MUSE codes of right-sided structures; the left twin is below."""
 
-_LEFT_TWIN = {36: 37, 23: 30, 31: 32, 38: 39, 40: 41}
+_LEFT_TWIN = {36: 37, 23: 30, 31: 32, 38: 39, 40: 41, 76: 75}
+"""Every other code has its left twin one above."""
+
 MUSE_MIDLINE = {Region.CORPUS_CALLOSUM: (95,), Region.THIRD_OR_FOURTH_VENTRICLE: (4, 11)}
 MUSE_BRAINSTEM = 35
 MUSE_CEREBELLUM_MIDLINE = (71, 72, 73)
 
 
+def muse_pairs(right: Mapping[str, tuple[int, ...]], names: type[IntEnum]) -> NDArray[np.uint8]:
+    """Lookup table (256,) from MUSE code to ``LEFT_…`` and ``RIGHT_…`` of an enumeration, 0 elsewhere.
+
+    Args:
+        right: name without side → MUSE codes on the right.
+        names: where the names stand.
+    """
+    table = np.zeros(256, np.uint8)
+    for name, codes in right.items():
+        for code in codes:
+            table[code] = names[f"RIGHT_{name}"]
+            table[_LEFT_TWIN.get(code, code + 1)] = names[f"LEFT_{name}"]
+    return table
+
+
 def muse_regions() -> NDArray[np.uint8]:
     """Lookup table (256,) from MUSE code to `Region`; brainstem and vermis are split by side later, 0 elsewhere."""
-    table = np.zeros(256, np.uint8)
-    for name, codes in MUSE_LOBES.items():
-        for code in codes:
-            table[code] = Region[f"RIGHT_{name}"]
-            table[_LEFT_TWIN.get(code, code + 1)] = Region[f"LEFT_{name}"]
+    table = muse_pairs(MUSE_LOBES, Region)
     for region, codes in MUSE_MIDLINE.items():
         table[list(codes)] = region
     return table
@@ -78,3 +93,12 @@ def load(path: Path) -> Volume:
     image = Nifti1Image.from_filename(path)
     array = np.asarray(image.dataobj, np.float32)
     return Volume(np.ascontiguousarray(array.reshape(array.shape[:3]).T), np.asarray(image.affine, float))
+
+
+def upright(path: Path) -> NDArray[np.float32]:
+    """A NIfTI file with its axes turned: (k, j, i) rise to superior, anterior, right."""
+    from nibabel import orientations
+
+    volume = load(path)
+    turn = orientations.io_orientation(volume.affine)
+    return np.ascontiguousarray(orientations.apply_orientation(volume.array.T, turn).T)

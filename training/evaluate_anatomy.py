@@ -50,7 +50,7 @@ def looked(look: Look, scan: Volume) -> SeenAnatomy:
 
 
 def brain_of(seen: SeenAnatomy, grid: Volume, world: NDArray | None = None) -> NDArray[np.bool_]:
-    """The brain mask on another grid, as `prepare` makes it."""
+    """The brain mask on another grid, from what was seen alone; `prepare` fits it to the intensities too."""
     mask = skull_mask(seen.inside).astype(np.float32)
     return resample(Volume(ndimage.gaussian_filter(mask, 0.7), seen.affine), grid.array.shape, grid.affine, world) > 0.5
 

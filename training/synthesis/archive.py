@@ -14,7 +14,7 @@ import numpy as np
 from BrainSSLAnomalyLib.anatomy import Tissue
 from numpy.typing import NDArray
 
-from ..data import DATA, freesurfer_tissues, load
+from ..data import DATA, freesurfer_tissues, upright
 
 ARCHIVE = Path("results/labels.npz")
 BELOW_MM, AROUND_MM = 25, 4
@@ -33,14 +33,11 @@ class LabelArchive:
     codes: NDArray[np.int64]
 
 
-def upright(path: Path) -> NDArray[np.int64]:
+def head(path: Path) -> NDArray[np.int64]:
     """FreeSurfer codes (k, j, i), cropped to the head above the neck."""
-    from nibabel import orientations
     from scipy import ndimage
 
-    volume = load(path)
-    turn = orientations.io_orientation(volume.affine)
-    codes = np.ascontiguousarray(orientations.apply_orientation(volume.array.T, turn).T).astype(np.int64)
+    codes = upright(path).astype(np.int64)
     tissues = freesurfer_tissues()[codes]
     brain = (tissues > 0) & (tissues <= Tissue.CEREBELLUM_CORTEX + 1) & (tissues != Tissue.CSF + 1)
     low = ndimage.find_objects(brain.astype(np.uint8))[0][0].start - BELOW_MM
@@ -52,7 +49,7 @@ def upright(path: Path) -> NDArray[np.int64]:
 
 def write(target: Path, most: int | None = None) -> None:
     """Write the archive (about 10 MB), of all label maps or of the first ``most``."""
-    maps = [upright(p) for p in sorted((DATA / "labels" / "synthseg").glob("training_seg_*.nii.gz"))[:most]]
+    maps = [head(p) for p in sorted((DATA / "labels" / "synthseg").glob("training_seg_*.nii.gz"))[:most]]
     codes = np.unique(np.concatenate([np.unique(m) for m in maps]))
     target.parent.mkdir(parents=True, exist_ok=True)
     arrays = {f"map_{n:02d}": np.searchsorted(codes, m).astype(np.uint8) for n, m in enumerate(maps)}

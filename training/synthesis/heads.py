@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from ..data import DATA, load
+from ..data import DATA, muse_pairs, upright
 from . import acquisition
 from .generator import GeneratorSettings, looked_up, places
 from .noise import chance, uniform
@@ -38,8 +38,8 @@ _PAIRS: dict[str, tuple[int, ...]] = {
     "VENTRICLE": (51, 49),
     "CEREBELLUM": (38, 40),
 }
-"""MUSE codes on the right; 36 to 41, 23 and 76 have their own twins, all others the next code."""
-_LEFT_TWIN = {36: 37, 23: 30, 31: 32, 38: 39, 40: 41, 76: 75}
+"""MUSE codes on the right."""
+
 _MIDLINE: dict[Structure, tuple[int, ...]] = {
     Structure.CSF: (1, 46, 69),
     Structure.MIDLINE_VENTRICLES: (4, 11),
@@ -68,11 +68,7 @@ def structures_of_muse(labels: NDArray[np.integer]) -> NDArray[np.uint8]:
     Args:
         labels: (k, j, i) MUSE codes, upright: i rises to the right.
     """
-    table = np.zeros(256, np.uint8)
-    for name, codes in _PAIRS.items():
-        for code in codes:
-            table[code] = Structure[f"RIGHT_{name}"]
-            table[_LEFT_TWIN.get(code, code + 1)] = Structure[f"LEFT_{name}"]
+    table = muse_pairs(_PAIRS, Structure)
     for structure, codes in _MIDLINE.items():
         table[list(codes)] = structure
     out = table[labels]
@@ -86,13 +82,6 @@ def structures_of_muse(labels: NDArray[np.integer]) -> NDArray[np.uint8]:
 
 def ixi(most: int | None = None) -> Iterator[tuple[NDArray[np.float32], NDArray[np.uint8]]]:
     """Image and structures of the training subjects."""
-    from nibabel import orientations
-
-    def upright(path: Path) -> NDArray[np.float32]:
-        volume = load(path)
-        turn = orientations.io_orientation(volume.affine)
-        return np.ascontiguousarray(orientations.apply_orientation(volume.array.T, turn).T)
-
     for path in sorted((DATA / "healthy" / "ixi_t1_2mm" / "train").glob("*_T1.nii.gz"))[:most]:
         labels = upright(DATA / "labels" / "ixi_dlmuse_2mm" / "train" / path.name.replace("_T1", "_DLMUSE"))
         yield upright(path), structures_of_muse(labels.astype(np.int64))

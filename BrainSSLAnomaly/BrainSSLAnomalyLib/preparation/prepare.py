@@ -71,7 +71,7 @@ def prepare(study: Study, *, look: Look | None = None, correct_bias: bool = True
         _LOOK: 2.0 * count * (look is not None) + 0.01,
         _TEMPLATE: 3,
         _BIAS: count,
-        _BRAIN: 2 if look is None else 0.5,
+        _BRAIN: 2,
         _TISSUE: 1 + count,
     }
     clock = StageClock(progress, seconds)
@@ -190,11 +190,8 @@ def _extract(
     inside[near] = fit.posterior.sum(0)
     inside = np.where(intracranial > 0.995, np.maximum(inside, 0.6), inside)
     coarse = skull_mask(grid.with_array(inside))
-    return resample(_smooth(grid.with_array(coarse)), reference.array.shape, reference.affine) > 0.5, coarse
-
-
-def _smooth(mask: Volume) -> Volume:
-    return mask.with_array(ndimage.gaussian_filter(mask.array.astype(np.float32), 0.7))
+    soft = ndimage.gaussian_filter(coarse.astype(np.float32), 0.7)
+    return resample(grid.with_array(soft), reference.array.shape, reference.affine) > 0.5, coarse
 
 
 def _fit_inside(scans: Mapping[Modality, Volume], priors: NDArray, inside: NDArray[np.bool_]) -> TissueFit:
