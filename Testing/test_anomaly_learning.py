@@ -16,6 +16,7 @@ from BrainSSLAnomalyLib.network.slices import AS_IT_IS, MIRRORED, look  # noqa: 
 from BrainSSLAnomalyLib.study import Modality  # noqa: E402
 from test_synthesis import head, seeded  # noqa: E402
 
+from training.anomaly_slices import SliceSettings  # noqa: E402
 from training.anomaly_task import AnomalySettings, AnomalyTask, Learner, settings_from, shipped  # noqa: E402
 from training.pretext.contrastive import Queue, nt_xent  # noqa: E402
 from training.pretext.masked import masked  # noqa: E402
@@ -126,7 +127,8 @@ def test_contrastive_losses_are_lower_for_pairs_that_agree():
 def test_every_part_of_the_loss_is_finite_and_reaches_the_network_and_weights_of_zero_switch_parts_off():
     torch.manual_seed(0)
     weights = {**AnomalySettings().weights, "momentum": 0.1}
-    settings = AnomalySettings(SMALL, crop=32, spacing=4.0, slab=9, every=4, patients=2, held_out=1, pretext_slices=2, weights=weights)
+    slices = SliceSettings(crop=32, spacing=4.0, slab=9, every=4, patients=2, held_out=1)
+    settings = AnomalySettings(SMALL, slices, pretext_slices=2, weights=weights)
     archive = replace(head(), maps=head().maps * 2)
     task = AnomalyTask(archive, settings)
     batch = task.draw(1, seeded(0))
@@ -143,4 +145,4 @@ def test_every_part_of_the_loss_is_finite_and_reaches_the_network_and_weights_of
 
 
 def test_settings_are_read_from_a_config():
-    assert settings_from({"crop": 96, "without": ["blurred"], "network": {"features": [16, 32]}}).network.features == (16, 32)
+    assert settings_from({"slices": {"without": ["blurred"]}, "network": {"features": [16, 32]}}).network.features == (16, 32)

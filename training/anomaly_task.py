@@ -4,29 +4,24 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
-from BrainSSLAnomalyLib.anatomy import Tissue
-from BrainSSLAnomalyLib.network.hybrid import CHANNELS, HybridNetwork, HybridSettings
-from BrainSSLAnomalyLib.study import Modality
+from BrainSSLAnomalyLib.anatomy import INTRACRANIAL
+from BrainSSLAnomalyLib.network.hybrid import HybridNetwork, HybridSettings
 from torch import Tensor, nn
 from torch.nn import functional
 
+from .anomaly_slices import NOTHING_LEARNED, Batch, SliceSampler, SliceSettings
 from .pretext.contrastive import Queue, nt_xent
 from .pretext.masked import masked
 from .pretext.rotation import TURNS, rotated
 from .pretext.shuffle import ORDERS, shuffled
-from .synthesis import anomalies
 from .synthesis.archive import LabelArchive
-from .synthesis.generator import GeneratorSettings, ScanGenerator
-from .synthesis.noise import chance, normal, uniform
+from .synthesis.heads import HealthyHeads
+from .synthesis.noise import normal
 
-SLICES_MM = (55.0, 75.0, 60.0)
-"""How far from the middle of the head slices are taken: along superior, anterior, right."""
-
-MODALITIES = (Modality.T1, Modality.T2, Modality.FLAIR, Modality.PD)
 SLOW = 0.99
 """Decay of MoCo's slow copy."""
 
@@ -37,26 +32,13 @@ class AnomalySettings:
 
     Attributes:
         network: size of the network.
-        crop: voxels a side of a slice.
-        spacing: in mm.
-        slab, every: voxels across a slab, and which of its slices are used.
-        patients: slabs a batch, besides the trainer's batch.
-        at_random: share of scans with any contrast at all.
-        held_out: last label maps, for validation.
-        without: kinds of anomaly never drawn.
+        slices: what is shown.
         pretext_slices: of a batch, on which rotation, order and contrastive tasks are done.
         weights: of each part of the loss.
     """
 
     network: HybridSettings = field(default_factory=HybridSettings)
-    crop: int = 160
-    spacing: float = 1.0
-    slab: int = 17
-    every: int = 4
-    patients: int = 4
-    at_random: float = 0.4
-    held_out: int = 3
-    without: tuple[str, ...] = ()
+    slices: SliceSettings = field(default_factory=SliceSettings)
     pretext_slices: int = 4
     weights: Mapping[str, float] = field(
         default_factory=lambda: {
@@ -64,6 +46,7 @@ class AnomalySettings:
             "structure": 0.2,
             "uncertainty": 0.05,
             "anomaly": 1.0,
+            "tissues": 0.1,
             "compactness": 0.05,
             "masked": 0.5,
             "contrastive": 0.02,
@@ -72,30 +55,6 @@ class AnomalySettings:
             "order": 0.02,
         }
     )
-
-
-class Batch(NamedTuple):
-    """Slices, b of them, m modalities in the order of `CHANNELS`.
-
-    Attributes:
-        healthy, changed: (b, m, j, i), parenchyma with mean 0 and SD 1.
-        anomalous: (b, m, j, i) bool, where each modality shows an anomaly.
-        inside: (b, 1, j, i) float, the brain.
-        present: (b, m) float, modalities that the network sees.
-        seed: for what is drawn in the loss.
-    """
-
-    healthy: Tensor
-    changed: Tensor
-    anomalous: Tensor
-    inside: Tensor
-    present: Tensor
-    seed: int
-
-    @property
-    def truth(self) -> Tensor:
-        """(b, 1, j, i) float, anomalies that what is present shows."""
-        return (self.anomalous * self.present[:, :, None, None]).amax(1, keepdim=True)
 
 
 class Learner(nn.Module):
@@ -107,6 +66,7 @@ class Learner(nn.Module):
         self.network = HybridNetwork(settings.network)
         self.turns = nn.Linear(settings.network.embedding, TURNS)
         self.orders = nn.Linear(settings.network.embedding, len(ORDERS))
+        self.tissues = nn.Conv2d(settings.network.features[0], len(INTRACRANIAL), 1)
         if settings.weights.get("momentum", 0):
             self.queue = Queue(settings.network.embedding)
             self.slow = copy.deepcopy(self.network).requires_grad_(False)
@@ -125,6 +85,9 @@ class Learner(nn.Module):
             "anomaly": _marking(out.anomaly.float(), batch.truth, batch.inside),
             "compactness": (out.scan.float() - out.scan.float().mean(0)).square().sum(1).mean(),
         }
+        if weights.get("tissues", 0):
+            told = self.tissues(out.detail).float()
+            parts["tissues"] = functional.cross_entropy(told, batch.tissues, ignore_index=NOTHING_LEARNED)
         if weights.get("structure", 0):
             parts["structure"] = _structure(out.reconstruction.float() * there, batch.healthy * there)
         parts |= self._pretext(batch, out.scan, generator)
@@ -154,16 +117,18 @@ class Learner(nn.Module):
 
 
 class AnomalyTask:
-    """Slices of synthetic patients in any orientation.
+    """To mark and to undo anomalies in slices of patients.
 
     Args:
         archive: label maps.
-        settings: what is drawn.
+        settings: what is shown and what counts.
+        heads: real healthy heads, where the settings ask for some.
     """
 
-    def __init__(self, archive: LabelArchive, settings: AnomalySettings) -> None:
-        self._archive, self._settings = archive, settings
-        self._generators: dict[tuple[bool, int, torch.device], ScanGenerator] = {}
+    def __init__(self, archive: LabelArchive, settings: AnomalySettings, heads: HealthyHeads | None = None) -> None:
+        self._settings = settings
+        self._sampler = SliceSampler(archive, settings.slices, heads)
+        self._held_out = SliceSampler(archive, replace(settings.slices, reuse=1), held_out=True)
 
     def network(self) -> nn.Module:
         """The learner; its weights named ``network.…`` are what ships."""
@@ -171,8 +136,16 @@ class AnomalyTask:
         return learner.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def draw(self, batch: int, generator: torch.Generator) -> Batch:
-        """Slices of new patients."""
-        return self._drawn(batch, generator, held_out=False)
+        """Slices of patients."""
+        return self._sampler(batch, generator)
+
+    def state(self) -> dict[str, int]:
+        """What to remember of the drawing, besides the generator."""
+        return self._sampler.state()
+
+    def restore(self, state: dict[str, int], device: torch.device) -> None:
+        """Go on drawing where `state` was taken."""
+        self._sampler.restore(state, device)
 
     def loss(self, network: Callable[[Any], Any], batch: Any) -> Mapping[str, Tensor]:
         """The weighted parts."""
@@ -186,7 +159,7 @@ class AnomalyTask:
         generator = torch.Generator(device).manual_seed(1)
         scores, errors, truths, healthy = [], [], [], []
         for _ in range(6):
-            batch = self._drawn(1, generator, held_out=True)
+            batch = self._held_out(1, generator)
             out = network.network(batch.changed, batch.present)  # type: ignore[operator]
             inside = batch.inside > 0
             error = ((out.reconstruction.float() - batch.changed).abs() * batch.present[:, :, None, None]).amax(1, keepdim=True)
@@ -199,65 +172,6 @@ class AnomalyTask:
         figures = {"logit AP": scores, "error AP": errors}
         found = {name: float(average_precision_score(truth_array, torch.cat(v).cpu().numpy())) for name, v in figures.items()}
         return {**found, "healthy error": float(torch.cat(healthy).mean())}
-
-    def _drawn(self, batch: int, generator: torch.Generator, *, held_out: bool) -> Batch:
-        s = self._settings
-        axis = (0, 0, 1, 2)[int(torch.randint(4, (1,), generator=generator, device=generator.device))]
-        scans = self._generator(axis, generator.device, held_out=held_out)
-        sample = scans(batch * s.patients, generator)
-        slices = [self._slices(sample.images[n], sample, n, scans, axis, generator) for n in range(len(sample.images))]
-        healthy, changed, anomalous, inside = (torch.cat(parts) for parts in zip(*slices, strict=True))
-        count = len(healthy)
-        present = chance((count, len(CHANNELS)), 0.55, generator).float()
-        drawn = torch.tensor([float(m in MODALITIES) for m in CHANNELS], device=generator.device)
-        present = present * drawn
-        first = torch.randint(len(MODALITIES), (count,), generator=generator, device=generator.device)
-        order = torch.tensor([CHANNELS.index(m) for m in MODALITIES], device=generator.device)
-        present[torch.arange(count, device=generator.device), order[first]] = 1  # at least one
-        seed = int(torch.randint(2**31, (1,), generator=generator, device=generator.device))
-        return Batch(healthy, changed, anomalous, inside, present, seed)
-
-    def _generator(self, axis: int, device: torch.device, *, held_out: bool) -> ScanGenerator:
-        key = (held_out, axis, device)
-        if key not in self._generators:
-            s, count = self._settings, len(self._archive.maps)
-            shape = [s.crop, s.crop, s.crop]
-            shape[axis] = s.slab
-            offset = [0.0, 0.0, 0.0]
-            offset[axis] = SLICES_MM[axis]
-            settings = GeneratorSettings(
-                (shape[0], shape[1], shape[2]), s.spacing, MODALITIES, rotation_degrees=10.0, offset_mm=(offset[0], offset[1], offset[2]),
-                at_random=s.at_random, stripped=1.0,
-            )  # fmt: skip
-            chosen = range(count - s.held_out, count) if held_out else range(count - s.held_out)
-            self._generators[key] = ScanGenerator(self._archive, settings, chosen, device)
-        return self._generators[key]
-
-    def _slices(
-        self, images: Tensor, sample: Any, n: int, scans: ScanGenerator, axis: int, generator: torch.Generator
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Healthy, changed, anomalous and inside of one patient's slices, with all `CHANNELS`."""
-        s = self._settings
-        tissues, inside = scans.tissue_of_label[sample.labels[n]], sample.brain[n, 0] & (images.amax(0) > 0)
-        parenchyma = inside & torch.isin(tissues, torch.tensor([Tissue.WHITE + 1, Tissue.CORTEX + 1], device=images.device))
-        reference = parenchyma if int(parenchyma.sum()) > 200 else inside
-        if bool(reference.any()):
-            values = images[:, reference]
-            images = (images - values.mean(1).reshape(-1, 1, 1, 1)) / values.std(1).clamp(min=1e-3).reshape(-1, 1, 1, 1)
-        images = (images * inside).clamp(-8, 12)
-        changed, anomalous = anomalies.add(anomalies.Brain(images, tissues, inside, MODALITIES, s.spacing), generator, without=s.without)
-        at = torch.arange(s.every // 2, s.slab, s.every, device=images.device)
-
-        def cut(volume: Tensor) -> Tensor:
-            return volume.index_select(axis + 1, at).movedim(axis + 1, 0)
-
-        def spread(volume: Tensor) -> Tensor:
-            full = torch.zeros((len(at), len(CHANNELS), s.crop, s.crop), device=images.device, dtype=volume.dtype)
-            full[:, [CHANNELS.index(m) for m in MODALITIES]] = cut(volume)
-            return full
-
-        grain = 0.1 * uniform((1,), 0, 1, generator) * normal(changed.shape, generator) * inside
-        return spread(images), spread((changed + grain).clamp(-8, 12)), spread(anomalous), cut(inside[None].float())
 
 
 def _marking(logit: Tensor, truth: Tensor, inside: Tensor) -> Tensor:
@@ -283,10 +197,13 @@ def _structure(found: Tensor, wanted: Tensor) -> Tensor:
 
 
 def settings_from(data: Mapping[str, Any]) -> AnomalySettings:
-    """Of the ``data`` and ``network`` parts of a config file."""
-    values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items() if k != "network"}
-    network: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in data.get("network", {}).items()}
-    return AnomalySettings(network=HybridSettings(**network), **values)
+    """Of the ``data`` part of a config file, with its ``network``, ``slices``, ``weights`` and ``pretext_slices``."""
+
+    def plain(values: Mapping[str, Any]) -> dict[str, Any]:
+        return {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+
+    parts = {"network": HybridSettings(**plain(data.get("network", {}))), "slices": SliceSettings(**plain(data.get("slices", {})))}
+    return AnomalySettings(**{**data, **parts})
 
 
 def shipped(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:

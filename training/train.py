@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from .anatomy_task import AnatomySettings, AnatomyTask
+from .anomaly_task import AnomalySettings, AnomalyTask, settings_from
 from .synthesis import heads
 from .synthesis.archive import ARCHIVE, read
 from .trainer import Task, TrainerSettings, train
@@ -19,12 +20,23 @@ from .trainer import Task, TrainerSettings, train
 CONFIGS = Path(__file__).parent / "configs"
 
 
-def read_config(name: str) -> tuple[AnatomySettings, TrainerSettings]:
-    """Of ``configs/<name>.json``, or of a file."""
+def read_config(name: str) -> tuple[AnatomySettings | AnomalySettings, TrainerSettings]:
+    """Of ``configs/<name>.json``, or of a file: its ``task`` is ``anatomy``, or ``anomaly``."""
     path = Path(name) if name.endswith(".json") else CONFIGS / f"{name}.json"
     content = json.loads(path.read_text(encoding="utf-8"))
+    trainer = TrainerSettings(**content["trainer"])
+    if content.get("task") == "anomaly":
+        return settings_from(content["data"]), trainer
     data: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in content["data"].items()}
-    return AnatomySettings(**data), TrainerSettings(**content["trainer"])
+    return AnatomySettings(**data), trainer
+
+
+def task_of(data: AnatomySettings | AnomalySettings, archive: Path, real_heads: Path) -> Task:
+    """The task that some settings belong to, with the archives it needs."""
+    maps = read(archive)
+    if isinstance(data, AnomalySettings):
+        return AnomalyTask(maps, data, heads.read(real_heads) if data.slices.real else None)
+    return AnatomyTask(maps, data, heads.read(real_heads) if data.real_heads else None)
 
 
 def main() -> None:
@@ -37,7 +49,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, help="default: results/<config>")
     arguments = parser.parse_args()
     data, trainer = read_config(arguments.config)
-    task: Task = AnatomyTask(read(arguments.archive), data, heads.read(arguments.heads) if data.real_heads else None)
+    task = task_of(data, arguments.archive, arguments.heads)
     folder = arguments.output or Path("results") / Path(arguments.config).stem
     done = train(task, trainer, folder, arguments.minutes)
     print(f"{done} of {trainer.steps} steps; weights in {folder}")

@@ -22,7 +22,10 @@ CHECKPOINT, WEIGHTS = "checkpoint.pt", "weights.safetensors"
 
 
 class Task(Protocol):
-    """What a network learns."""
+    """What a network learns.
+
+    A task that remembers something between draws also has ``state() -> dict[str, int]`` and ``restore(state, device)``.
+    """
 
     def network(self) -> nn.Module:
         """A new one, randomly initialised from torch's global generator."""
@@ -92,7 +95,7 @@ def train(task: Task, settings: TrainerSettings, folder: Path, minutes: float = 
     optimizer = torch.optim.AdamW(network.parameters(), settings.learning_rate, weight_decay=settings.weight_decay)
     network, optimizer = fabric.setup(network, optimizer)
     generator = torch.Generator(fabric.device).manual_seed(settings.seed * 10_007 + fabric.global_rank)
-    state = _State(folder, fabric, network, average, optimizer, generator)
+    state = _State(folder, fabric, network, average, optimizer, generator, task)
     step = state.load()
     while step < settings.steps and not _over(fabric, end):
         for group in optimizer.param_groups:
@@ -127,6 +130,7 @@ class _State:
     average: AveragedModel
     optimizer: Any
     generator: torch.Generator
+    task: Task
 
     def load(self) -> int:
         """Steps already done."""
@@ -139,12 +143,16 @@ class _State:
         self.optimizer.load_state_dict(saved["optimizer"])
         own = self._random(self.fabric.global_rank)
         if own.is_file():
-            self.generator.set_state(torch.load(own, map_location="cpu", weights_only=True))
+            random = torch.load(own, map_location="cpu", weights_only=True)
+            self.generator.set_state(random["generator"])
+            if hasattr(self.task, "restore"):
+                self.task.restore(random["task"], self.fabric.device)
         return int(saved["step"])
 
     def save(self, step: int) -> None:
         """Checkpoint and averaged weights, under temporary names until they are whole."""
-        _replace(self._random(self.fabric.global_rank), lambda p: torch.save(self.generator.get_state(), p))
+        random = {"generator": self.generator.get_state(), "task": self.task.state() if hasattr(self.task, "state") else {}}
+        _replace(self._random(self.fabric.global_rank), lambda p: torch.save(random, p))
         if self.fabric.is_global_zero:
             from safetensors.torch import save_file
 

@@ -22,7 +22,7 @@ SMALLEST_MM, LARGEST_MM = 1.3, 29.0
 """Radii of spheres of 10 mm³ and 100 ml."""
 
 VISIBLE = 0.5
-"""A voxel counts as anomalous where some scan changed by this many SD of the parenchyma."""
+"""A voxel counts as anomalous where some scan changed by this many SD of the parenchyma, on average with its neighbours."""
 
 USUAL_SIGN = {Modality.FLAIR: 1.0, Modality.T2: 1.0, Modality.PD: 1.0, Modality.T1: -0.6, Modality.T1C: 0.5}
 """Four fifths of the shifts go this way, the rest anywhere."""
@@ -48,7 +48,9 @@ class Brain:
 
     def is_in(self, *wanted: Tissue) -> Tensor:
         """(k, j, i) bool."""
-        return torch.isin(self.tissues, torch.tensor([t + 1 for t in wanted], device=self.tissues.device))
+        table = torch.zeros(len(Tissue) + 1, dtype=torch.bool, device=self.tissues.device)
+        table[[t + 1 for t in wanted]] = True
+        return table[self.tissues]
 
     def level(self, mask: Tensor) -> Tensor:
         """(m, 1, 1, 1) mean intensity inside a mask."""
@@ -159,7 +161,9 @@ _LIKELY |= {Tissue.CEREBELLUM_WHITE: 0.4, Tissue.CEREBELLUM_CORTEX: 0.1}
 def blob(brain: Brain, radius_mm: float, likely: Tensor, generator: torch.Generator) -> Tensor:
     """(k, j, i) soft mask of about a radius, its centre drawn from a map of likelihood."""
     device, shape = likely.device, likely.shape
-    at = int(torch.multinomial(likely.flatten() + 1e-9, 1, generator=generator)) if likely.numel() < 2**24 else 0
+    until = likely.flatten().double().cumsum(0)
+    at = int(torch.searchsorted(until, until[-1] * torch.rand((1,), generator=generator, device=device, dtype=torch.float64)))
+    at = min(at, likely.numel() - 1)
     k, j, i = at // (shape[1] * shape[2]), at // shape[2] % shape[1], at % shape[2]
     radius = radius_mm / brain.spacing
     reach = math.ceil(radius * 3) + 2
@@ -217,7 +221,8 @@ def add(
         images, changed = _draw(LARGE, without, generator)(brain, images, mask, generator)
         marked = torch.maximum(marked, changed)
     images = torch.where(brain.inside, images, brain.images)
-    return images, ((images - brain.images).abs() > VISIBLE) & (marked > 0.5) & brain.inside
+    change = functional.avg_pool3d((images - brain.images).abs()[None], 3, 1, 1, count_include_pad=False)[0]  # not speckled
+    return images, (change > VISIBLE) & (marked > 0.5) & brain.inside
 
 
 def _draw(kinds: dict[str, tuple[Kind, float]], without: Sequence[str], generator: torch.Generator) -> Kind:

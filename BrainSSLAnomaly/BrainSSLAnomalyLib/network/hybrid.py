@@ -51,6 +51,7 @@ class NetworkOutput:
         anomaly: (b, 1, ...) logit of being anomalous.
         patches: (b, embedding, ...) unit-length embedding of every patch of 16 voxels a side.
         scan: (b, embedding) unit-length embedding of the scan.
+        detail: (b, features[0], ...) last features of the decoder, from which everything above but the embeddings is read.
     """
 
     reconstruction: Tensor
@@ -58,6 +59,7 @@ class NetworkOutput:
     anomaly: Tensor
     patches: Tensor
     scan: Tensor
+    detail: Tensor
 
 
 class HybridNetwork(nn.Module):
@@ -103,7 +105,7 @@ class HybridNetwork(nn.Module):
             tokens = block(torch.cat([functional.interpolate(tokens, scale_factor=2.0, mode="nearest"), skip], 1))
         out, m = self.out(tokens), len(CHANNELS)
         patches = functional.normalize(embedded, dim=1)
-        return NetworkOutput(out[:, :m], out[:, m : 2 * m].clamp(-8, 8), out[:, 2 * m :], patches, _of_scan(embedded))
+        return NetworkOutput(out[:, :m], out[:, m : 2 * m].clamp(-8, 8), out[:, 2 * m :], patches, _of_scan(embedded), tokens)
 
     def embedding(self, images: Tensor, present: Tensor) -> Tensor:
         """(b, embedding) of the scans alone, without the decoder."""

@@ -95,4 +95,4 @@ def _padded(network: HybridNetwork, slices: Tensor, present: Tensor) -> NetworkO
     with torch.inference_mode():
         out = network(padded, present)
     reconstruction, log_variance, anomaly = (t.float()[..., :j, :i] for t in (out.reconstruction, out.log_variance, out.anomaly))
-    return NetworkOutput(reconstruction, log_variance, anomaly, out.patches, out.scan.float())
+    return NetworkOutput(reconstruction, log_variance, anomaly, out.patches, out.scan.float(), out.detail)
