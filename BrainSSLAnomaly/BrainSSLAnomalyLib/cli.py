@@ -64,7 +64,7 @@ def detect(
     t2: Scan = None,
     pd: Scan = None,
     output: Output = None,
-    detector: Annotated[DetectorName, typer.Option(help="What computes the score.")] = DetectorName.STATISTICAL,
+    detector: Annotated[DetectorName, typer.Option(help="What computes the score.")] = DetectorName.AUTO,
     anatomy: Annotated[AnatomySource, typer.Option(help="What finds the brain and its parts.")] = AnatomySource.ATLAS,
     series: Annotated[str | None, typer.Option(help="Number, UID or description of a DICOM series.", show_default=False)] = None,
     bias_correction: Annotated[bool, typer.Option(help="Correct the receive field by N4.")] = True,

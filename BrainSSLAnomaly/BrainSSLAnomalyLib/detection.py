@@ -4,12 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import Enum
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .anatomy import PatientAnatomy
 from .study import Modality, Scan, Volume
+
+
+class MapName(str, Enum):
+    """What a network adds to a detection; the value is the file's name."""
+
+    RECONSTRUCTION = "reconstruction"
+    """What a healthy brain of this patient would look like, in the units of the reference scan."""
+    ERROR = "reconstruction_error"
+    """How far the scan is from that, in standard deviations that the network expects; largest of the modalities."""
+    LATENT = "latent_distance"
+    """Mahalanobis distance of each 16 mm patch's embedding from healthy ones, in their standard deviations."""
+    UNCERTAINTY = "uncertainty"
+    """Standard deviation of the anomaly logit over orientations and test-time copies."""
+    GRADCAM = "gradcam"
+    """0 to 1: where the network looked for what it marked."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +46,7 @@ class Detection:
         seconds: per stage.
         warnings: sentences for the report, e.g. a brain volume out of range.
         scan_p_value: share of healthy calibration scans at least as unusual as this one, or None where unknown.
+        maps: float32 by name, what a network adds; empty for the statistical detector.
         facts: plain numbers and words worth keeping: brain volume in ml, registration summary, calibration version.
     """
 
@@ -44,6 +61,7 @@ class Detection:
     seconds: Mapping[str, float] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     scan_p_value: float | None = None
+    maps: Mapping[MapName, NDArray[np.float32]] = field(default_factory=dict)
     facts: Mapping[str, object] = field(default_factory=dict)
 
 

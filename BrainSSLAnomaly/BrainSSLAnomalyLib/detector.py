@@ -17,7 +17,7 @@ from .scoring.healthy_table import healthy_table
 from .scoring.normative import healthy_z, median_mm
 from .scoring.places import healthy_places
 from .scoring.statistical import EDGE_MM, SOLID_EDGE_MM, SOLID_FLUID, combine, score_from_deviation
-from .settings import AnatomySource, DetectionSettings
+from .settings import AnatomySource, DetectionSettings, DetectorName
 from .study import Modality, Study
 
 USUAL_BRAIN_ML = (700.0, 2200.0)
@@ -59,7 +59,7 @@ def detect(study: Study, settings: DetectionSettings = _DEFAULTS, progress: Prog
         brain_mask=prepared.brain_mask,
         zscores={m: prepared.whole(z) for m, z in zscores.items()},
         anatomy=prepared.anatomy,
-        detector=settings.detector.value,
+        detector=DetectorName.STATISTICAL.value,
         inputs=tuple(study.scans[m] for m in study.modalities),
         seconds=seconds,
         warnings=(*_warnings(brain_ml, study), *([warning] if warning else [])),

@@ -22,7 +22,33 @@ class ThresholdMethod(str, Enum):
 class DetectorName(str, Enum):
     """What computes the anomaly score."""
 
+    AUTO = "auto"
+    """The hybrid network where it is better for these contrasts, else the statistics (see the README's table)."""
     STATISTICAL = "statistical"
+    HYBRID = "hybrid"
+
+
+class ScoreName(str, Enum):
+    """Which of the hybrid's scores becomes the anomaly score."""
+
+    FUSED = "fused"
+    LOGIT = "logit"
+    L1 = "l1"
+    L2 = "l2"
+    SSIM = "ssim"
+    EUCLIDEAN = "euclidean"
+    COSINE = "cosine"
+    MAHALANOBIS = "mahalanobis"
+    KDE = "kde"
+    STATISTICAL = "statistical"
+
+
+class Device(str, Enum):
+    """Where networks run."""
+
+    AUTO = "auto"
+    CPU = "cpu"
+    CUDA = "cuda"
 
 
 class AnatomySource(str, Enum):
@@ -103,11 +129,19 @@ class DetectionSettings:
         detector: what computes the score.
         correct_bias: correct the receive field by N4.
         anatomy: what finds the brain and its parts: the atlas alone, or with the network that has seen the patient.
+        score: of the hybrid, which of its scores is shown.
+        test_time: of the hybrid, look at mirrored and gamma-changed copies too: a better mean and uncertainty map for three times the time.
+        explain: of the hybrid, a Grad-CAM map of what its findings rest on.
+        device: where networks run; by default on a GPU where there is one.
     """
 
-    detector: DetectorName = DetectorName.STATISTICAL
+    detector: DetectorName = DetectorName.AUTO
     correct_bias: bool = True
     anatomy: AnatomySource = AnatomySource.ATLAS
+    score: ScoreName = ScoreName.FUSED
+    test_time: bool = False
+    explain: bool = True
+    device: Device = Device.AUTO
 
 
 def to_dict(settings: Any) -> dict[str, Any]:

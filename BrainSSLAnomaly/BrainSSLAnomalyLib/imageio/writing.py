@@ -18,7 +18,7 @@ from numpy.typing import DTypeLike
 
 from .. import __version__
 from ..anatomy import PatientAnatomy
-from ..detection import Detection, Segmentation
+from ..detection import Detection, MapName, Segmentation
 from ..errors import BadResults, BrainSSLAnomalyError, ResultsExist
 from ..settings import DetectionSettings, SegmentationSettings, segmentation_from_dict, to_dict
 from ..study import Modality, Scan, Volume
@@ -29,7 +29,7 @@ RESEARCH_USE = "Research use only, not for diagnosis."
 _KNOWN = (
     "anomaly_score.nii.gz", "anomaly_mask.nii.gz", "brain_mask.nii.gz", "findings.nii.gz", "reference.nii.gz",
     "regions.nii.gz", "zones.nii.gz", "findings.csv", RESULT_FILE, "report.html",
-    *(f"zscore_{m.key}.nii.gz" for m in Modality),
+    *(f"zscore_{m.key}.nii.gz" for m in Modality), *(f"{m.value}.nii.gz" for m in MapName),
 )  # fmt: skip
 
 
@@ -124,6 +124,8 @@ def write_results(
     write_volume(folder / "zones.nii.gz", grid.with_array(detection.anatomy.zones), np.uint8)
     for modality, z in detection.zscores.items():
         write_volume(folder / f"zscore_{modality.key}.nii.gz", grid.with_array(z), np.float32)
+    for name, array in detection.maps.items():
+        write_volume(folder / f"{name.value}.nii.gz", grid.with_array(array), np.float32)
     result: dict[str, Any] = {
         "format": FORMAT_VERSION,
         "program": "BrainSSLAnomaly",
@@ -199,9 +201,11 @@ def read_results(folder: Path) -> tuple[Detection, SegmentationSettings, dict[st
             seconds=result["seconds"],
             warnings=tuple(result["warnings"]),
             scan_p_value=result["scan_p_value"],
+            maps={m: volume(m.value).array for m in MapName if (folder / f"{m.value}.nii.gz").is_file()},
             facts=result["facts"],
         )
-        for array in (detection.anomaly_score, detection.brain_mask, *detection.zscores.values(), detection.anatomy.regions):
+        maps = (*detection.zscores.values(), *detection.maps.values())
+        for array in (detection.anomaly_score, detection.brain_mask, *maps, detection.anatomy.regions):
             reference.with_array(array)
         return detection, segmentation_from_dict(result["segmentation_settings"]), result
     except BrainSSLAnomalyError:
