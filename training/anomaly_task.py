@@ -22,6 +22,9 @@ from .synthesis.archive import LabelArchive
 from .synthesis.heads import HealthyHeads
 from .synthesis.noise import normal
 
+NEAR, FAR, ILL_SHARE = 0.3, 0.8, 0.1
+"""Cosine distances of healthy and of anomalous patches from the healthy mean; and how much of a patch makes it anomalous."""
+
 SLOW = 0.99
 """Decay of MoCo's slow copy."""
 
@@ -47,7 +50,7 @@ class AnomalySettings:
             "uncertainty": 0.05,
             "anomaly": 1.0,
             "tissues": 0.1,
-            "compactness": 0.05,
+            "compactness": 0.1,
             "masked": 0.5,
             "contrastive": 0.02,
             "momentum": 0.0,
@@ -83,7 +86,7 @@ class Learner(nn.Module):
             "masked": (error.abs() * empty).sum() / (there * empty).sum().clamp(min=1),
             "uncertainty": _nll(error.detach(), out.log_variance.float(), there),
             "anomaly": _marking(out.anomaly.float(), batch.truth, batch.inside),
-            "compactness": (out.scan.float() - out.scan.float().mean(0)).square().sum(1).mean(),
+            "compactness": _compactness(out.patches.float(), batch.truth, batch.inside),
         }
         if weights.get("tissues", 0):
             told = self.tissues(out.detail).float()
@@ -181,6 +184,23 @@ def _marking(logit: Tensor, truth: Tensor, inside: Tensor) -> Tensor:
     entropy = functional.binary_cross_entropy_with_logits(logit, truth, weight=inside, reduction="sum") / inside.sum().clamp(min=1)
     dice = DiceLoss(sigmoid=True, batch=True, smooth_nr=1.0, smooth_dr=1.0)(logit.masked_fill(inside == 0, -20), truth)
     return 2 * entropy + dice
+
+
+def _compactness(patches: Tensor, truth: Tensor, inside: Tensor) -> Tensor:
+    """Healthy patches within a cosine distance of the healthy mean, anomalous ones beyond another.
+
+    Margins on both sides: pulled to one point without them, all embeddings become the same (as in one-class training, Ruff et al.,
+    ICML 2018), and the transformer with them.
+    """
+    size = patches.shape[2:]
+    brain, ill = functional.adaptive_avg_pool2d(inside, size), functional.adaptive_avg_pool2d(truth, size)
+    healthy, anomalous = ((brain > 0.5) & (ill == 0))[:, 0], (ill > ILL_SHARE)[:, 0]
+    each = patches.movedim(1, -1)
+    if not bool(healthy.any()):
+        return patches.sum() * 0
+    away = 1 - each @ functional.normalize(each[healthy].mean(0), dim=0)
+    loss = functional.relu(away[healthy] - NEAR).mean()
+    return loss + functional.relu(FAR - away[anomalous]).mean() if bool(anomalous.any()) else loss
 
 
 def _nll(error: Tensor, log_variance: Tensor, there: Tensor) -> Tensor:

@@ -11,12 +11,13 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 
 CHECKPOINT, WEIGHTS = "checkpoint.pt", "weights.safetensors"
 
@@ -91,7 +92,7 @@ def train(task: Task, settings: TrainerSettings, folder: Path, minutes: float = 
     folder.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(settings.seed)
     network = task.network()
-    average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(settings.ema), use_buffers=True).to(fabric.device)
+    average = AveragedModel(network, avg_fn=partial(_averaged, settings.ema), use_buffers=True).to(fabric.device)
     optimizer = torch.optim.AdamW(network.parameters(), settings.learning_rate, weight_decay=settings.weight_decay)
     network, optimizer = fabric.setup(network, optimizer)
     generator = torch.Generator(fabric.device).manual_seed(settings.seed * 10_007 + fabric.global_rank)
@@ -176,6 +177,12 @@ class _State:
 
     def _random(self, rank: int) -> Path:
         return self.folder / f"random-{rank}.pt"
+
+
+def _averaged(decay: float, average: Tensor, new: Tensor, count: Tensor | int) -> Tensor:
+    """Exponential moving average that forgets its first steps sooner."""
+    rising = (1 + float(count)) / (10 + float(count))
+    return average.lerp(new.to(average.dtype), 1 - min(decay, rising)) if average.is_floating_point() else new
 
 
 def _fabric(settings: TrainerSettings, folder: Path) -> Any:

@@ -83,7 +83,9 @@ class HybridNetwork(nn.Module):
         self.encoder = nn.ModuleList([stage(2 * m, f[0]), *(stage(a, b, 2) for a, b in pairwise(f))])
         self.position = convolution(f[-1], f[-1], 3, padding=1, groups=f[-1])  # convolutional position: works on any grid
         self.transformer = nn.ModuleList([TransformerBlock(f[-1], 4 * f[-1], s.heads) for _ in range(s.layers)])
-        self.embed = nn.Sequential(nn.LayerNorm(f[-1]), nn.Linear(f[-1], s.embedding))
+        self.normalise = nn.LayerNorm(f[-1])
+        self.context = nn.Identity()  # where explanations look after the transformer
+        self.embed = nn.Linear(f[-1], s.embedding)
         self.decoder = nn.ModuleList([stage(a + b, b) for a, b in zip(f[:0:-1], f[-2::-1], strict=True)])
         self.out = convolution(f[0], 2 * m + 1, 1)
 
@@ -127,8 +129,9 @@ class HybridNetwork(nn.Module):
         tokens = (features + self.position(features)).flatten(2).transpose(1, 2)
         for block in self.transformer:
             tokens = block(tokens)
+        tokens = self.normalise(tokens)
         tokens, embedded = (t.transpose(1, 2).reshape(t.shape[0], t.shape[2], *grid) for t in (tokens, self.embed(tokens)))
-        return tokens, embedded
+        return self.context(features + tokens), embedded
 
 
 def _of_scan(embedded: Tensor) -> Tensor:

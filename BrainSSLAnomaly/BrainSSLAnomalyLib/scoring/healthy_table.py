@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..resources import resource
+from ..settings import ScoreName
 from ..study import Modality
 
 
@@ -46,9 +47,11 @@ def table_key(modalities: Iterable[Modality]) -> str:
     return "+".join(sorted(m.key for m in modalities))
 
 
-@lru_cache(maxsize=1)
-def _read() -> dict[str, HealthyTable]:
-    content = json.loads(resource("Anatomy", "healthy.json").read_text(encoding="utf-8"))
+@lru_cache(maxsize=16)
+def _read(score: ScoreName) -> dict[str, HealthyTable]:
+    place = ("Anatomy", "healthy.json") if score is ScoreName.STATISTICAL else ("Model", "configs", "healthy.json")
+    content = json.loads(resource(*place).read_text(encoding="utf-8"))
+    content = content if score is ScoreName.STATISTICAL else content[score.value]
     levels = np.array(content["levels"])
     return {
         key: HealthyTable(levels, np.array(entry["healthy_ml"]), np.sort(entry["peaks"]), len(entry["peaks"]))
@@ -56,13 +59,18 @@ def _read() -> dict[str, HealthyTable]:
     }
 
 
-def healthy_table(modalities: Iterable[Modality]) -> HealthyTable:
+def healthy_table(modalities: Iterable[Modality], score: ScoreName = ScoreName.STATISTICAL) -> HealthyTable:
     """The table of this set of modalities, or of the most similar set that was measured."""
-    tables = _read()
+    tables = _read(score)
+    return tables[closest(modalities, tables)]
+
+
+def closest(modalities: Iterable[Modality], known: Iterable[str]) -> str:
+    """The most similar of some `table_key`."""
     wanted = {m.key for m in modalities}
     # T1c is calibrated as T1 and PD as T2: their healthy tails have not been measured.
     wanted = {{"t1c": "t1", "pd": "t2"}.get(k, k) for k in wanted}
-    return max(tables.items(), key=lambda item: _similarity(set(item[0].split("+")), wanted))[1]
+    return max(known, key=lambda key: _similarity(set(key.split("+")), wanted))
 
 
 def _similarity(known: set[str], wanted: set[str]) -> tuple[bool, float]:

@@ -1,0 +1,58 @@
+"""One number from all that was seen: a logistic regression whose weights were fitted on synthetic anomalies alone."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..resources import resource
+from ..settings import ScoreName
+from ..study import Modality
+from .healthy_table import closest
+
+FEATURES = (ScoreName.STATISTICAL, ScoreName.LOGIT, ScoreName.L1, ScoreName.SSIM, ScoreName.MAHALANOBIS)
+"""What is fused."""
+
+LIMITS: Mapping[ScoreName, tuple[float, float]] = {
+    ScoreName.STATISTICAL: (-3.0, 12.0),
+    ScoreName.LOGIT: (-12.0, 12.0),
+    ScoreName.L1: (0.0, 4.0),
+    ScoreName.SSIM: (0.0, 1.5),
+    ScoreName.MAHALANOBIS: (0.0, 6.0),
+}
+"""Beyond these a feature says no more: a single wild one must not outvote all others."""
+
+
+@dataclass(frozen=True)
+class Fusion:
+    """Weights of one set of modalities.
+
+    Attributes:
+        weights: of every one of `FEATURES`.
+        constant: added.
+    """
+
+    weights: Mapping[ScoreName, float]
+    constant: float
+
+    def __call__(self, scores: Mapping[ScoreName, NDArray[np.float32]]) -> NDArray[np.float32]:
+        """Log-odds of being anomalous among synthetic patients; (k, j, i) float32."""
+        parts = (np.float32(w) * np.clip(scores[name], *LIMITS[name]) for name, w in self.weights.items() if w)
+        return np.float32(self.constant) + sum(parts)
+
+
+@lru_cache(maxsize=1)
+def _read() -> dict[str, Fusion]:
+    content = json.loads(resource("Model", "configs", "fusion.json").read_text(encoding="utf-8"))
+    return {key: Fusion({ScoreName(n): w for n, w in e["weights"].items()}, e["constant"]) for key, e in content.items()}
+
+
+def fusion(modalities: Iterable[Modality]) -> Fusion:
+    """Of this set of modalities, or of the most similar set that was fitted."""
+    known = _read()
+    return known[closest(modalities, known)]
