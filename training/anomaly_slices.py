@@ -116,7 +116,9 @@ class SliceSampler:
         held_out: from the label maps kept for validation, without real heads.
     """
 
-    def __init__(self, archive: LabelArchive, settings: SliceSettings, heads: HealthyHeads | None = None, *, held_out: bool = False) -> None:
+    def __init__(
+        self, archive: LabelArchive, settings: SliceSettings, heads: HealthyHeads | None = None, *, held_out: bool = False
+    ) -> None:
         self._archive, self._settings, self._heads, self._held_out = archive, settings, None if held_out else heads, held_out
         self._scans: dict[tuple[int, bool, torch.device], ScanGenerator] = {}
         self._real: dict[tuple[int, torch.device], HeadSampler] = {}

@@ -192,7 +192,7 @@ def _compactness(patches: Tensor, truth: Tensor, inside: Tensor) -> Tensor:
     Margins on both sides: pulled to one point without them, all embeddings become the same (as in one-class training, Ruff et al.,
     ICML 2018), and the transformer with them.
     """
-    size = patches.shape[2:]
+    size = (patches.shape[2], patches.shape[3])
     brain, ill = functional.adaptive_avg_pool2d(inside, size), functional.adaptive_avg_pool2d(truth, size)
     healthy, anomalous = ((brain > 0.5) & (ill == 0))[:, 0], (ill > ILL_SHARE)[:, 0]
     each = patches.movedim(1, -1)

@@ -22,7 +22,9 @@ from .settings import (
     AnatomySource,
     DetectionSettings,
     DetectorName,
+    Device,
     MorphologySettings,
+    ScoreName,
     SegmentationSettings,
     ThresholdMethod,
     ThresholdSettings,
@@ -66,6 +68,10 @@ def detect(
     output: Output = None,
     detector: Annotated[DetectorName, typer.Option(help="What computes the score.")] = DetectorName.AUTO,
     anatomy: Annotated[AnatomySource, typer.Option(help="What finds the brain and its parts.")] = AnatomySource.ATLAS,
+    score: Annotated[ScoreName, typer.Option(help="Which score of the hybrid detector.")] = ScoreName.FUSED,
+    test_time: Annotated[bool, typer.Option(help="Hybrid: look at mirrored and gamma-changed copies too; three times slower.")] = False,
+    explain: Annotated[bool, typer.Option(help="Hybrid: a Grad-CAM map of what is found.")] = True,
+    device: Annotated[Device, typer.Option(help="Where networks run.")] = Device.AUTO,
     series: Annotated[str | None, typer.Option(help="Number, UID or description of a DICOM series.", show_default=False)] = None,
     bias_correction: Annotated[bool, typer.Option(help="Correct the receive field by N4.")] = True,
     method: Method = None,
@@ -113,7 +119,8 @@ def detect(
         for scan in study.scans.values():
             if scan.guessed_from:
                 say(f"{scan.source} is taken as {scan.modality.value} (from {scan.guessed_from})")
-        result = _detect_into(stage, study, DetectionSettings(detector, bias_correction, anatomy), settings, progress, say)
+        wanted = DetectionSettings(detector, bias_correction, anatomy, score, test_time, explain, device)
+        result = _detect_into(stage, study, wanted, settings, progress, say)
     _announce(target, result, quiet, as_json)
 
 

@@ -5,26 +5,38 @@ from __future__ import annotations
 import time
 from functools import lru_cache
 from importlib.util import find_spec
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .anatomy import Tissue
-from .detection import Detection
+from .detection import Detection, MapName
 from .preparation import Look, PreparedStudy, prepare
 from .progress import Progress, silent
-from .scoring.healthy_table import healthy_table
+from .scoring.healthy_table import closest, healthy_table
 from .scoring.normative import healthy_z, median_mm
 from .scoring.places import healthy_places
 from .scoring.statistical import EDGE_MM, SOLID_EDGE_MM, SOLID_FLUID, combine, score_from_deviation
-from .settings import AnatomySource, DetectionSettings, DetectorName
+from .settings import AnatomySource, DetectionSettings, DetectorName, Device, ScoreName
 from .study import Modality, Study
+
+if TYPE_CHECKING:
+    from .network.model import Model
 
 USUAL_BRAIN_ML = (700.0, 2200.0)
 """Outside these volumes the report warns: the brain mask may be wrong."""
 
 _DEFAULTS = DetectionSettings()
-_PREPARATION_SHARE = 0.7
+_PREPARATION_SHARE, _PREPARATION_SHARE_BEFORE_HYBRID = 0.7, 0.35
+_NETWORK_PACKAGES = ("torch", "monai", "safetensors")
+
+ALL_KEYS = ("flair", "t1", "t2", "flair+t1", "flair+t2", "t1+t2", "flair+t1+t2")
+EXPLAINED = 0.5
+"""Scores above this are what Grad-CAM is asked about."""
+
+HYBRID_IS_BETTER: frozenset[str] = frozenset()
+"""Sets of modalities (`table_key`) for which `DetectorName.AUTO` takes the hybrid: where Documentation/evaluation.md finds it better."""
 
 
 def detect(study: Study, settings: DetectionSettings = _DEFAULTS, progress: Progress = silent) -> Detection:
@@ -41,16 +53,23 @@ def detect(study: Study, settings: DetectionSettings = _DEFAULTS, progress: Prog
     Raises:
         PreparationFailed: no brain was found.
     """
+    detector, score_name, unsaid = chosen(settings, study.modalities)
+    share = _PREPARATION_SHARE if detector is DetectorName.STATISTICAL else _PREPARATION_SHARE_BEFORE_HYBRID
     look, warning = anatomy_eyes(settings.anatomy)
-    prepared = prepare(study, look=look, correct_bias=settings.correct_bias, progress=lambda s, f: progress(s, f * _PREPARATION_SHARE))
-    progress("Scoring", _PREPARATION_SHARE)
+    prepared = prepare(study, look=look, correct_bias=settings.correct_bias, progress=lambda s, f: progress(s, f * share))
+    progress("Scoring", share)
     start = time.perf_counter()
     zscores = zscore_maps(prepared)
-    deviation = deviation_map(prepared, zscores)
-    table = healthy_table(study.modalities)
+    unusual = deviation_map(prepared, zscores)
+    seen: _Looking | None = None
+    if detector is DetectorName.HYBRID:
+        seen = _Looking(prepared, settings, unusual, lambda s, f: progress(s, share + (1 - share) * f))
+        unusual = seen.score(score_name)
+    table = healthy_table(study.modalities, score_name)
     brain_ml = float(prepared.brain_mask.sum()) * prepared.reference.voxel_ml
-    score = score_from_deviation(deviation, table.levels, table.healthy_ml) * scored_voxels(prepared)
-    seconds = {**prepared.seconds, "Scoring": time.perf_counter() - start}
+    score = score_from_deviation(unusual, table.levels, table.healthy_ml) * scored_voxels(prepared)
+    maps = seen.maps(score) if seen else {}
+    seconds = {**prepared.seconds, **(seen.seconds if seen else {}), "Scoring": time.perf_counter() - start}
     progress("Scoring", 1.0)
     return Detection(
         reference=prepared.reference,
@@ -59,12 +78,14 @@ def detect(study: Study, settings: DetectionSettings = _DEFAULTS, progress: Prog
         brain_mask=prepared.brain_mask,
         zscores={m: prepared.whole(z) for m, z in zscores.items()},
         anatomy=prepared.anatomy,
-        detector=DetectorName.STATISTICAL.value,
+        detector=detector.value,
         inputs=tuple(study.scans[m] for m in study.modalities),
         seconds=seconds,
-        warnings=(*_warnings(brain_ml, study), *([warning] if warning else [])),
-        scan_p_value=table.p_value(peak_deviation(prepared, deviation)),
+        warnings=(*_warnings(brain_ml, study, detector), *(w for w in (warning, unsaid) if w)),
+        scan_p_value=table.p_value(peak_deviation(prepared, unusual)),
+        maps=maps,
         facts={
+            "score": score_name.value,
             "brain_volume_ml": round(brain_ml, 1),
             "anatomy_by": (AnatomySource.NETWORK if look else AnatomySource.ATLAS).value,
             "skull_stripped_input": prepared.stripped,
@@ -74,11 +95,72 @@ def detect(study: Study, settings: DetectionSettings = _DEFAULTS, progress: Prog
     )
 
 
+def chosen(settings: DetectionSettings, modalities: tuple[Modality, ...]) -> tuple[DetectorName, ScoreName, str]:
+    """The detector and its score for these modalities; and a sentence for the report where the wanted one cannot run."""
+    wanted = settings.detector
+    if wanted is DetectorName.AUTO:
+        wanted = DetectorName.HYBRID if closest(modalities, ALL_KEYS) in HYBRID_IS_BETTER else DetectorName.STATISTICAL
+    if wanted is DetectorName.STATISTICAL:
+        return wanted, ScoreName.STATISTICAL, ""
+    if not all(find_spec(name) for name in _NETWORK_PACKAGES):
+        said = "Without PyTorch and MONAI the statistical detector has looked instead of the network: install them, see the README."
+        return DetectorName.STATISTICAL, ScoreName.STATISTICAL, said
+    return wanted, settings.score, ""
+
+
+class _Looking:
+    """The hybrid's look at a study, each part once."""
+
+    def __init__(self, prepared: PreparedStudy, settings: DetectionSettings, deviation: NDArray[np.float32], progress: Progress) -> None:
+        from . import hybrid
+
+        self._hybrid, self._prepared, self._settings, self._progress = hybrid, prepared, settings, progress
+        self._model = _model(settings.device)
+        latent = {ScoreName.COSINE, settings.score} & set(hybrid.LATENT)
+        start = time.perf_counter()
+        self._view = hybrid.view(
+            prepared,
+            self._model,
+            test_time=settings.test_time,
+            latent=tuple(latent),
+            progress=lambda f: progress("Looking for anomalies", 0.8 * f),
+        )
+        self.seconds = {"Looking for anomalies": time.perf_counter() - start}
+        wanted = dict.fromkeys([*hybrid.FEATURES, *([settings.score] if settings.score is not ScoreName.FUSED else [])])
+        self._scores = hybrid.scores(self._view, deviation, tuple(wanted))
+
+    def score(self, name: ScoreName) -> NDArray[np.float32]:
+        """Not calibrated, box of the brain."""
+        if name is ScoreName.FUSED:
+            return self._hybrid.fused(self._scores, tuple(self._prepared.images))
+        return self._scores[name]
+
+    def maps(self, score: NDArray[np.float32]) -> dict[MapName, NDArray[np.float32]]:
+        """What explains a score, whole grid."""
+        start, prepared = time.perf_counter(), self._prepared
+        maps = self._hybrid.maps(self._view, prepared, self._scores)
+        if self._settings.explain:
+            told = lambda f: self._progress("Explaining", 0.8 + 0.2 * f)  # noqa: E731
+            maps[MapName.GRADCAM] = self._hybrid.gradcam(self._view, self._model, score > EXPLAINED, told)
+        self.seconds["Explaining"] = time.perf_counter() - start
+        whole = {name: prepared.whole(array.astype(np.float32)) for name, array in maps.items()}
+        healthy = prepared.reference.array.astype(np.float32)
+        healthy[prepared.box] = maps[MapName.RECONSTRUCTION]
+        return {**whole, MapName.RECONSTRUCTION: healthy}
+
+
+@lru_cache(maxsize=1)
+def _model(device: Device) -> Model:
+    from .network.model import load_model
+
+    return load_model(device)
+
+
 def anatomy_eyes(source: AnatomySource = _DEFAULTS.anatomy) -> tuple[Look | None, str]:
     """The anatomy network, or None for the atlas; and a sentence for the report where the network is missing."""
     if source is AnatomySource.ATLAS:
         return None, ""
-    if not all(find_spec(name) for name in ("torch", "monai", "safetensors")):
+    if not all(find_spec(name) for name in _NETWORK_PACKAGES):
         return None, "Without PyTorch and MONAI an atlas alone finds the brain, which is less exact: install them, see the README."
     return _anatomy_network(), ""
 
@@ -139,13 +221,13 @@ def peak_deviation(prepared: PreparedStudy, deviation: NDArray[np.float32]) -> f
     return float(-np.partition(-values, rank - 1)[rank - 1])
 
 
-def _warnings(brain_ml: float, study: Study) -> tuple[str, ...]:
+def _warnings(brain_ml: float, study: Study, detector: DetectorName) -> tuple[str, ...]:
     said = []
     low, high = USUAL_BRAIN_ML
     if not low <= brain_ml <= high:
         said.append(
             f"The brain mask holds {brain_ml:.0f} ml, outside the usual {low:.0f} to {high:.0f} ml: check it before using the results."
         )
-    if Modality.FLAIR not in study.modalities:
+    if Modality.FLAIR not in study.modalities and detector is DetectorName.STATISTICAL:
         said.append("Without a FLAIR this detector misses most lesions and may mark fluid instead: add one if there is any.")
     return tuple(said)

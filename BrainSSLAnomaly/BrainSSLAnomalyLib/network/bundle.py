@@ -29,16 +29,29 @@ def load_weights(network: nn.Module, bundle: str) -> None:
         FileNotFoundError: the installation is incomplete.
         DamagedModel: another SHA-256 than the bundle says, or weights of another network.
     """
-    from safetensors.torch import load
-
-    content = resource(bundle, *WEIGHTS).read_bytes()
-    if hashlib.sha256(content).hexdigest() != metadata(bundle)["weights_sha256"]:
-        raise DamagedModel(f"the weights in {bundle} are not those that were shipped", "install the package again")
-    weights = {name: values.to(torch.float32) for name, values in load(content).items()}
     try:
-        network.load_state_dict(weights)
+        network.load_state_dict(load_tensors(bundle))
     except RuntimeError as error:
         raise DamagedModel(f"the weights in {bundle} belong to another network", "install the package again") from error
+
+
+def load_tensors(bundle: str, file: tuple[str, ...] = WEIGHTS, digest: str = "weights_sha256") -> dict[str, torch.Tensor]:
+    """Tensors of a file of a bundle, in single precision (whole numbers as they are).
+
+    Args:
+        file: path inside the bundle.
+        digest: entry of the metadata that holds the SHA-256 of the file.
+
+    Raises:
+        FileNotFoundError: the installation is incomplete.
+        DamagedModel: another SHA-256 than the bundle says.
+    """
+    from safetensors.torch import load
+
+    content = resource(bundle, *file).read_bytes()
+    if hashlib.sha256(content).hexdigest() != metadata(bundle)[digest]:
+        raise DamagedModel(f"{file[-1]} in {bundle} is not the file that was shipped", "install the package again")
+    return {name: values.float() if values.is_floating_point() else values for name, values in load(content).items()}
 
 
 def sha256(path: Path) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from enum import Enum
+from typing import Any
 
 import numpy as np
 import torch
@@ -40,7 +41,7 @@ class Method(str, Enum):
 class HiResCAM(GradCAM):
     """Gradients weigh every place on its own (Draelos and Carin, arXiv:2011.08891, 2020)."""
 
-    def compute_map(self, x: Tensor, class_idx: int | None = None, retain_graph: bool = False, layer_idx: int = -1, **kwargs: object) -> Tensor:
+    def compute_map(self, x: Any, class_idx: Any = None, retain_graph: Any = False, layer_idx: Any = -1, **kwargs: Any) -> Any:
         """(b, 1, h, w)."""
         _, features, gradients = self.nn_module(x, class_idx=class_idx, retain_graph=retain_graph, **kwargs)
         return functional.relu((features[layer_idx] * gradients[layer_idx]).sum(1, keepdim=True))
@@ -85,7 +86,9 @@ def explain(
     """
     device = next(network.parameters()).device
     own = copy.deepcopy(network).eval()  # hooks stay with the copy
-    layer = f"network.{stage.value}" + ("" if stage is Stage.TRANSFORMER else f".{len(own.settings.features) - (1 if stage is Stage.CONVOLUTION else 2)}")
+    layer = f"network.{stage.value}" + (
+        "" if stage is Stage.TRANSFORMER else f".{len(own.settings.features) - (1 if stage is Stage.CONVOLUTION else 2)}"
+    )
     wanted = GradCAM if method is Method.GRADCAM else HiResCAM
     cam = wanted(_Score(own), layer, postprocessing=lambda x: x)
     volume = torch.from_numpy(np.ascontiguousarray(images)).movedim(axis + 1, 0)
@@ -101,8 +104,8 @@ def explain(
         heat = cam(slices, class_idx=0, present=there.expand(len(some), -1), weight=about)
         out[some] = heat[:, 0, :j, :i].detach().float().cpu()
         progress(min(1.0, (first + batch) / len(chosen)))
-    heated = out.movedim(0, axis).numpy()
-    return heated / max(float(heated.max()), 1e-12)
+    heated = out.movedim(0, axis)
+    return (heated / heated.max().clamp(min=1e-12)).numpy()
 
 
 def attention(
@@ -119,7 +122,8 @@ def attention(
         (j, i) float32, summing to 1 over the patches: mean over heads and over the asked patches.
     """
     own = copy.deepcopy(network).eval()
-    own.transformer[layer].attn.save_attn = True
+    heads: Any = own.transformer[layer].attn
+    heads.save_attn = True
     device = next(own.parameters()).device
     j, i = images.shape[-2:]
     more = (0, -i % own.multiple, 0, -j % own.multiple)
@@ -128,8 +132,7 @@ def attention(
     with torch.inference_mode():
         own(slices, torch.from_numpy(np.asarray(present, np.float32))[None].to(device))
         share = functional.avg_pool2d(weight, own.multiple).flatten()
-        heads = own.transformer[layer].attn.att_mat[0].mean(0)  # asking patch, asked patch
-        grid = (share / share.sum().clamp(min=1e-6)) @ heads
+        grid = (share / share.sum().clamp(min=1e-6)) @ heads.att_mat[0].mean(0)  # asking patch, asked patch
         fine = functional.interpolate(
             grid.reshape(1, 1, *(n // own.multiple for n in slices.shape[-2:])), scale_factor=float(own.multiple), mode="bilinear"
         )

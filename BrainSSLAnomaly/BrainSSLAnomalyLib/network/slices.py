@@ -99,7 +99,10 @@ def look(
             found = {"anomaly": variant.back(out.anomaly)}
             if variant is variants[0]:
                 found |= {"reconstruction": out.reconstruction[:, channels], "log_variance": out.log_variance[:, channels]}
-                found |= {name: _grown(measure(out.patches.float()), some.shape[-2:], network.multiple) for name, measure in (distances or {}).items()}
+                found |= {
+                    name: _grown(measure(out.patches.float()), some.shape[-2:], network.multiple)
+                    for name, measure in (distances or {}).items()
+                }
                 scans.append(out.scan)
             for name, values in found.items():
                 parts.setdefault(name, []).append(values.cpu())

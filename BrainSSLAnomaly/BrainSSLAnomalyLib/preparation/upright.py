@@ -57,7 +57,9 @@ def upright(prepared: PreparedStudy, modalities: tuple[Modality, ...] | None = N
     shape, affine = canonical_grid(box, SPACING_MM)
     brain = resample(box, shape, affine) > 0.5
     images = {
-        m: resample(box.with_array(prepared.images[m]), shape, affine) * brain for m in prepared.images if modalities is None or m in modalities
+        m: resample(box.with_array(prepared.images[m]), shape, affine) * brain
+        for m in prepared.images
+        if modalities is None or m in modalities
     }
     fine = np.abs(prepared.box_affine[:3, :3]).max(1)[::-1] <= SHARP_MM  # along k, j, i
     axes = tuple(axis for axis in range(3) if all(fine[other] for other in range(3) if other != axis))

@@ -1,4 +1,4 @@
-"""How far a scan is from its reconstruction: pixel errors and structural error. Arrays are (m, k, j, i), m modalities; results (k, j, i)."""
+"""How far a scan is from its reconstruction, in pixels and in structure. Arrays are (m, k, j, i), m modalities; results (k, j, i)."""
 
 from __future__ import annotations
 
@@ -22,17 +22,12 @@ def l2(image: NDArray[np.float32], reconstruction: NDArray[np.float32]) -> NDArr
     return np.square(image - reconstruction).mean(0)
 
 
-def standardised(
-    image: NDArray[np.float32], reconstruction: NDArray[np.float32], log_variance: NDArray[np.float32]
-) -> NDArray[np.float32]:
-    """Absolute error in standard deviations that the network expects, mean over the modalities."""
-    return (np.abs(image - reconstruction) * np.exp(-0.5 * log_variance)).mean(0)
-
-
 def structural(image: NDArray[np.float32], reconstruction: NDArray[np.float32]) -> NDArray[np.float32]:
     """1 − SSIM, mean over the modalities (Wang et al., IEEE Transactions on Image Processing 13 (2004) 600)."""
     from skimage.metrics import structural_similarity
 
     width = min(SSIM_WIDTH, *(n - 1 + n % 2 for n in image.shape[1:]))
-    maps = [structural_similarity(a, b, win_size=width, data_range=SSIM_RANGE, full=True)[1] for a, b in zip(image, reconstruction, strict=True)]
+    maps = [
+        structural_similarity(a, b, win_size=width, data_range=SSIM_RANGE, full=True)[1] for a, b in zip(image, reconstruction, strict=True)
+    ]
     return (1 - np.mean(maps, 0)).astype(np.float32)

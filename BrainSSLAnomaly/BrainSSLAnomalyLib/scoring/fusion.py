@@ -15,7 +15,7 @@ from ..settings import ScoreName
 from ..study import Modality
 from .healthy_table import closest
 
-FEATURES = (ScoreName.STATISTICAL, ScoreName.LOGIT, ScoreName.L1, ScoreName.SSIM, ScoreName.MAHALANOBIS)
+FEATURES = (ScoreName.STATISTICAL, ScoreName.LOGIT, ScoreName.L1, ScoreName.SSIM, ScoreName.COSINE)
 """What is fused."""
 
 LIMITS: Mapping[ScoreName, tuple[float, float]] = {
@@ -23,7 +23,7 @@ LIMITS: Mapping[ScoreName, tuple[float, float]] = {
     ScoreName.LOGIT: (-12.0, 12.0),
     ScoreName.L1: (0.0, 4.0),
     ScoreName.SSIM: (0.0, 1.5),
-    ScoreName.MAHALANOBIS: (0.0, 6.0),
+    ScoreName.COSINE: (0.0, 1.5),
 }
 """Beyond these a feature says no more: a single wild one must not outvote all others."""
 

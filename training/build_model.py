@@ -1,0 +1,260 @@
+"""``python -m training.build_model results/anomaly_cpu/weights.safetensors``: everything that ships in ``Resources/Model``.
+
+1. The weights, in half precision, with their SHA-256.
+2. What healthy patches look like to the network: slices of held-out label maps and of real healthy heads.
+3. The weights of the fusion, fitted on synthetic patients with lesions, from label maps that the network has not seen.
+4. How unusual healthy brains get by every score: as in ``build_healthy_table``.
+
+About 25 minutes on two cores. Version and changelog in the metadata are written by hand.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from functools import lru_cache
+from itertools import combinations, islice
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import torch
+import typer
+from BrainSSLAnomalyLib import hybrid
+from BrainSSLAnomalyLib.detector import deviation_map, peak_deviation, scored_voxels, zscore_maps
+from BrainSSLAnomalyLib.network.bundle import METADATA, WEIGHTS, sha256
+from BrainSSLAnomalyLib.network.model import BUNDLE, PATCHES, Model, load_model
+from BrainSSLAnomalyLib.preparation import PreparedStudy, prepare
+from BrainSSLAnomalyLib.resampling import resample
+from BrainSSLAnomalyLib.scoring.fusion import FEATURES, LIMITS
+from BrainSSLAnomalyLib.scoring.healthy_table import table_key
+from BrainSSLAnomalyLib.settings import Device, ScoreName
+from BrainSSLAnomalyLib.study import Modality
+from safetensors.torch import load_file, save_file
+
+from .anomaly_slices import SliceSampler, SliceSettings
+from .anomaly_task import shipped
+from .benchmark.synthetic import patient
+from .build_healthy_table import bounded, healthy_studies, healthy_volume
+from .synthesis import heads
+from .synthesis.archive import ARCHIVE, read
+
+FOLDER = Path(__file__).resolve().parents[1] / "BrainSSLAnomaly" / "Resources" / BUNDLE
+FUSION, HEALTHY = FOLDER / "configs" / "fusion.json", FOLDER / "configs" / "healthy.json"
+
+SETS = ((Modality.FLAIR,), (Modality.T2,), (Modality.T1,), (Modality.FLAIR, Modality.T2, Modality.T1))
+"""Sets of modalities that are fitted and measured; others borrow from the most similar."""
+
+HELD_OUT, MAPS = 3, 20
+"""Label maps that training never saw are the last ones."""
+
+MOST_LESION, MOST_HEALTHY = 4000, 20_000
+"""Voxels taken from a synthetic patient to fit the fusion."""
+
+RANGES: dict[ScoreName, tuple[float, float]] = {
+    ScoreName.FUSED: (-14, 16),
+    ScoreName.LOGIT: (-12, 12),
+    ScoreName.L1: (0, 6),
+    ScoreName.L2: (0, 30),
+    ScoreName.SSIM: (0, 1.8),
+    ScoreName.EUCLIDEAN: (0, 2),
+    ScoreName.COSINE: (0, 2),
+    ScoreName.MAHALANOBIS: (0, 10),
+    ScoreName.KDE: (-5, 25),
+}
+"""Of the levels in the tables."""
+
+LEVELS = 150
+
+
+def write_weights(weights: Path) -> None:
+    """Step 1."""
+    _save(FOLDER.joinpath(*WEIGHTS), {k: v.half() if v.is_floating_point() else v for k, v in shipped(load_file(weights)).items()})
+    _digest("weights_sha256", WEIGHTS)
+
+
+def write_patches(archive: Path, real_heads: Path, batches: int = 30) -> None:
+    """Step 2."""
+    from sklearn.covariance import LedoitWolf
+
+    if not FOLDER.joinpath(*PATCHES).is_file():  # the model loads only whole
+        empty = {"mean": torch.zeros(1), "precision": torch.zeros(1, 1), "sample": torch.zeros(1, 1)}
+        _save(FOLDER.joinpath(*PATCHES), empty)
+        _digest("healthy_patches_sha256", PATCHES)
+    network = load_model(Device.CPU).network
+    found = []
+    samplers = [SliceSampler(read(archive), SliceSettings(), held_out=True)]
+    samplers.append(SliceSampler(read(archive), SliceSettings(real=1.0), heads.read(real_heads)))
+    generator = torch.Generator().manual_seed(11)
+    with torch.inference_mode():
+        for n in range(batches):
+            batch = samplers[n % 3 == 2](1, generator)
+            found.append(_inside(network(batch.healthy, batch.present).patches, batch.inside))
+    patches = torch.cat(found)
+    patches = patches[torch.randperm(len(patches), generator=generator)]
+    fitted = LedoitWolf().fit(patches.double().numpy())
+    arrays = {"mean": torch.from_numpy(fitted.location_), "precision": torch.from_numpy(fitted.precision_), "sample": patches[:512]}
+    _save(FOLDER.joinpath(*PATCHES), {name: values.float().contiguous() for name, values in arrays.items()})
+    _digest("healthy_patches_sha256", PATCHES)
+    typer.echo(f"{len(patches)} healthy patches")
+
+
+def fit_fusion(patients: int, workers: int) -> None:
+    """Step 3."""
+    from sklearn.linear_model import LogisticRegression
+
+    seeds = list(islice((s for s in range(2000, 9000) if s % MAPS >= MAPS - HELD_OUT), patients))
+    rows: dict[str, list[np.ndarray]] = defaultdict(list)
+    with ProcessPoolExecutor(workers, initializer=_one_thread) as pool:
+        for seed, taken in zip(seeds, pool.map(_voxels, seeds), strict=True):
+            for key, table in taken.items():
+                rows[key].append(table)
+            typer.echo(f"patient {seed}")
+    content: dict[str, Any] = {}
+    for key, tables in rows.items():
+        table = np.concatenate(tables)
+        features, truth, weight = table[:, : len(FEATURES)], table[:, -2] > 0, table[:, -1]
+        used = list(range(len(FEATURES)))
+        while True:  # a feature that would count against an anomaly is left out
+            fitted = LogisticRegression(C=1.0, max_iter=1000).fit(features[:, used], truth, weight)
+            if (fitted.coef_[0] >= 0).all():
+                break
+            used.pop(int(np.argmin(fitted.coef_[0])))
+        weights = {FEATURES[n].value: round(float(w), 4) for n, w in zip(used, fitted.coef_[0], strict=True)}
+        content[key] = {"weights": weights, "constant": round(float(fitted.intercept_[0]), 4), "patients": patients}
+        typer.echo(f"{key}: {content[key]}")
+    _write(FUSION, content)
+
+
+def measure_healthy(synthetic: int, workers: int, seed: int = 1000) -> None:
+    """Step 4."""
+    above: dict[tuple[ScoreName, str], dict[str, list[np.ndarray]]] = defaultdict(lambda: {"real": [], "synthetic": []})
+    peaks: dict[tuple[ScoreName, str], list[float]] = defaultdict(list)
+    with ProcessPoolExecutor(workers, initializer=_one_thread) as pool:
+        for name, results in pool.map(_healthy, healthy_studies(synthetic, seed)):
+            for score, key, ml, peak in results:
+                above[score, key]["synthetic" if name.startswith("synthetic") else "real"].append(ml)
+                peaks[score, key].append(round(peak, 3))
+            typer.echo(f"{name}: " + ", ".join(f"{k} 0.1 ml above {p:.2f}" for s, k, _, p in results if s is ScoreName.FUSED))
+    content = {}
+    for score, (low, high) in RANGES.items():
+        kinds = {key: volumes for (s, key), volumes in above.items() if s is score}
+        volumes = bounded({key: healthy_volume(v) for key, v in kinds.items()}, {k for k, v in kinds.items() if v["real"]})
+        tables = {
+            key: {"healthy_ml": [round(float(v), 5) for v in volumes[key]], "peaks": sorted(peaks[score, key])} for key in sorted(volumes)
+        }
+        content[score.value] = {"levels": np.round(np.linspace(low, high, LEVELS), 4).tolist(), "tables": tables}
+    _write(HEALTHY, content)
+
+
+def _voxels(seed: int) -> dict[str, np.ndarray]:
+    """Key → (n, features + truth + weight) of one synthetic patient."""
+    study, lesions = patient(seed)
+    prepared = prepare(study)
+    grid, scored = prepared.reference, scored_voxels(prepared)
+    truth = np.zeros(scored.shape, bool)
+    if lesions is not None:
+        truth = resample(lesions, grid.array.shape, grid.affine)[prepared.box] > 0.5
+    rng, taken = np.random.default_rng(seed), {}
+    for chosen, scores in _looks(prepared, FEATURES, fuse=False):
+        places, weights = [], []
+        for where, most in ((scored & truth, MOST_LESION), (scored & ~truth, MOST_HEALTHY)):
+            index = np.flatnonzero(where)
+            places.append(rng.permutation(index)[:most])
+            weights.append(np.full(len(places[-1]), (1 if most == MOST_LESION else len(index) / max(1, len(places[-1])))))
+        at = np.concatenate(places)
+        columns = [np.clip(scores[name].ravel()[at], *LIMITS[name]) for name in FEATURES]
+        taken[table_key(chosen)] = np.stack([*columns, truth.ravel()[at], np.concatenate(weights)], 1).astype(np.float32)
+    return taken
+
+
+def _healthy(item: tuple[str, Any]) -> tuple[str, list[tuple[ScoreName, str, np.ndarray, float]]]:
+    """Name, and for every score and set of modalities the ml above each level and the peak."""
+    name, study = item
+    prepared, results = prepare(study()), []
+    scored = scored_voxels(prepared)
+    for chosen, scores in _looks(prepared, tuple(s for s in RANGES if s is not ScoreName.FUSED), fuse=True):
+        for score, (low, high) in RANGES.items():
+            values = np.sort(scores[score][scored])
+            above = (values.size - np.searchsorted(values, np.linspace(low, high, LEVELS))) * prepared.reference.voxel_ml
+            results.append((score, table_key(chosen), above, peak_deviation(prepared, scores[score])))
+    return name, results
+
+
+def _looks(
+    prepared: PreparedStudy, wanted: Iterable[ScoreName], *, fuse: bool
+) -> Iterator[tuple[tuple[Modality, ...], dict[ScoreName, np.ndarray]]]:
+    """Every set of modalities that the study has, and its scores."""
+    zscores = zscore_maps(prepared)
+    latent = tuple(s for s in wanted if s in hybrid.LATENT)
+    sets = [c for n in range(1, len(zscores) + 1) for c in combinations(zscores, n) if set(c) in [set(s) for s in SETS]]
+    for chosen in sets:
+        deviation = deviation_map(prepared, {m: zscores[m] for m in chosen})
+        seen = hybrid.view(prepared, _model(), chosen, latent=latent)
+        scores = hybrid.scores(seen, deviation, tuple(dict.fromkeys([*wanted, *FEATURES])))
+        if fuse:
+            scores[ScoreName.FUSED] = hybrid.fused(scores, chosen)
+        yield chosen, scores
+
+
+@lru_cache(maxsize=1)
+def _model() -> Model:
+    return load_model(Device.CPU)
+
+
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+def _inside(patches: torch.Tensor, brain: torch.Tensor) -> torch.Tensor:
+    """(n, e) embeddings of patches that are brain for the most part."""
+    share = torch.nn.functional.adaptive_avg_pool2d(brain, (patches.shape[2], patches.shape[3]))[:, 0]
+    return patches.movedim(1, -1)[share > 0.5]
+
+
+def _save(target: Path, tensors: dict[str, torch.Tensor]) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_name(f".partial-{target.name}")
+    save_file({k: v.contiguous() for k, v in tensors.items()}, partial)
+    os.replace(partial, target)
+
+
+def _write(target: Path, content: Any) -> None:
+    partial = target.with_name(f".partial-{target.name}")
+    partial.write_text(json.dumps(content) + "\n", encoding="utf-8")
+    os.replace(partial, target)
+
+
+def _digest(entry: str, file: tuple[str, ...]) -> None:
+    about = FOLDER.joinpath(*METADATA)
+    content = json.loads(about.read_text(encoding="utf-8"))
+    content[entry] = sha256(FOLDER.joinpath(*file))
+    about.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+def main(
+    weights: Annotated[
+        Path | None, typer.Argument(help="From python -m training.train anomaly_cpu; without them the bundle's stay.")
+    ] = None,
+    archive: Path = ARCHIVE,
+    real_heads: Path = heads.HEADS,
+    patients: Annotated[int, typer.Option(help="Synthetic patients to fit the fusion on.")] = 14,
+    synthetic: Annotated[int, typer.Option(help="Synthetic healthy scans beside the real ones.")] = 10,
+    workers: int = 2,
+    from_step: Annotated[int, typer.Option(help="Leave out the steps before this one.")] = 1,
+) -> None:
+    """Write the bundle."""
+    if weights is not None and from_step <= 1:
+        write_weights(weights)
+    if from_step <= 2:
+        write_patches(archive, real_heads)
+    if from_step <= 3:
+        fit_fusion(patients, workers)
+    measure_healthy(synthetic, workers)
+
+
+if __name__ == "__main__":
+    typer.run(main)
