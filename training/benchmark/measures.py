@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import resource
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +14,7 @@ from BrainSSLAnomalyLib.settings import DetectionSettings, SegmentationSettings
 from numpy.typing import NDArray
 
 from .cases import Case
+from .lesionwise import LesionWise, lesion_wise
 
 
 @dataclass(frozen=True)
@@ -20,11 +22,15 @@ class Measured:
     """Of one case.
 
     Attributes:
+        detector: what was asked for.
+        used: what computed the score; another name than ``detector`` where that left the choice open.
         lesion_ml, found_ml: volumes of truth and of the mask at the default settings.
         dice: of that mask. NaN where there is no lesion.
         best_dice: of the best cut of the score for this case, which nobody can know in advance.
         average_precision: of the score over the whole image.
+        lesionwise: of ``all``, ``small`` and ``large`` lesions, of that mask.
         outside_ml: lesion outside the brain mask.
+        scan_score: 0 to 1, how unusual the scan is as a whole.
         seconds: from scans in memory to findings.
         peak_gb: largest resident memory of a fresh process.
     """
@@ -32,17 +38,34 @@ class Measured:
     case: str
     group: str
     contrasts: str
+    detector: str
+    used: str
     lesion_ml: float
     found_ml: float
     dice: float
     best_dice: float
     average_precision: float
+    lesionwise: Mapping[str, LesionWise]
     outside_ml: float
     findings: int
     scan_score: float
     p_value: float
     seconds: float
     peak_gb: float
+
+    @property
+    def healthy(self) -> bool:
+        """No lesion: everything found is a false positive."""
+        return self.lesion_ml == 0
+
+
+def attempt(job: tuple[Case, DetectionSettings]) -> Measured | str:
+    """`measure`, or in a sentence why it failed: one case must not cost the others, which are opened only so often."""
+    case, settings = job
+    try:
+        return measure(case, settings)
+    except Exception as error:  # whatever goes wrong in a detector
+        return f"{case.name} ({case.contrasts}, {settings.detector.value}): {type(error).__name__}, {error}"
 
 
 def measure(case: Case, settings: DetectionSettings) -> Measured:
@@ -61,11 +84,14 @@ def measure(case: Case, settings: DetectionSettings) -> Measured:
         case=case.name,
         group=case.group,
         contrasts=case.contrasts,
+        detector=settings.detector.value,
+        used=detection.detector,
         lesion_ml=float(truth.sum() * ml),
         found_ml=float(found.mask.sum() * ml),
         dice=dice(found.mask, truth) if truth.any() else float("nan"),
         best_dice=best,
         average_precision=precision,
+        lesionwise=lesion_wise(found.mask, truth, ml),
         outside_ml=float((truth & ~detection.brain_mask).sum() * ml),
         findings=len(found.findings),
         scan_score=found.scan_score,

@@ -1,0 +1,175 @@
+"""``python -m training.benchmark.tables results/benchmark.json``: the tables of ``Documentation/evaluation.md`` anew."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from BrainSSLAnomalyLib.errors import BadResults, BrainSSLAnomalyError
+from BrainSSLAnomalyLib.imageio.writing import RESEARCH_USE, write_text
+
+from .lesionwise import SMALL_ML, LesionWise
+from .measures import Measured
+from .results import Results, read
+from .summary import FEWEST, LEVEL, RESAMPLES, SEED, Group, groups, scan_level
+
+TARGET = Path(__file__).resolve().parents[2] / "Documentation" / "evaluation.md"
+START, END = "<!-- benchmark -->", "<!-- /benchmark -->"
+
+CASE_HEAD = (
+    "case", "contrasts", "detector", "lesion ml", "found ml", "Dice", "best-cut Dice (oracle)", "AP", "lesions", "sensitivity",
+    "precision", "F1", "lesion outside ml", "findings", "scan score", "p", "s", "GB",
+)  # fmt: skip
+GROUP_HEAD = (
+    "group", "contrasts", "detector", "n", f"Dice ({LEVEL:.0%} interval)", "best-cut Dice (oracle)", "AP", "sensitivity", "precision",
+    "F1", "false positives ml",
+)  # fmt: skip
+SIZE_HEAD = ("group", "contrasts", "detector", "size", "lesions", "sensitivity", "regions", "precision", "F1")
+SCAN_HEAD = ("contrasts", "detector", "patients", "healthy", "AUROC")
+
+PAGE = f"""# Evaluation
+
+{RESEARCH_USE} Measured on every case that is kept for measuring only, and on healthy people; no lesion of these patients was trained on,
+and no constant of a score or threshold chosen on them. Each detector gets the same scans, post-processing and thresholds.
+
+```sh
+python -m training.benchmark --everything --detector statistical --detector hybrid --detector auto \\
+    --opened N --output results/benchmark.json
+python -m training.benchmark.tables results/benchmark.json
+```
+
+* **Dice** and everything lesion-wise are those of the mask at the default thresholds. **Best-cut Dice** is that of the best threshold
+  for each single patient, which nobody can know in advance. **AP** is the average precision of the score over all voxels.
+* **Sensitivity**, **precision** and **F1** count lesions: 26-connected components, detected by one voxel of overlap. **Regions** are
+  the components of the mask.
+* **Intervals** are bootstrapped over patients (percentile, {RESAMPLES:,} resamples, seed {SEED}); none is given for n < {FEWEST}.
+* **False positives** are the median volume marked in healthy people. Those of the group "healthy, calibration" have set the
+  calibration themselves, so that the other healthy ones count for more.
+* **AUROC** is that of the scan score, the anomaly score that 0.1 ml of the brain reaches, between all patients and all healthy people
+  scanned with the same modalities.
+
+{START}
+{END}
+"""
+
+
+def number(value: float) -> str:
+    """Two decimals, a dash for NaN."""
+    return "–" if math.isnan(value) else f"{value:.2f}"
+
+
+def named(m: Measured) -> str:
+    """The detector, and what it has chosen where that has another name."""
+    return m.detector if m.used == m.detector else f"{m.detector}: {m.used}"
+
+
+def case_cells(m: Measured) -> tuple[str, ...]:
+    """One line of the table of cases."""
+    counts = m.lesionwise["all"]
+    counted = ("–",) * 4 if m.healthy else (str(counts.lesions), *_figures(counts))
+    scores = (number(v) for v in (m.lesion_ml, m.found_ml, m.dice, m.best_dice, m.average_precision))
+    rest = (number(m.outside_ml), str(m.findings), number(m.scan_score), number(m.p_value), f"{m.seconds:.1f}", number(m.peak_gb))
+    return (m.case, m.contrasts, named(m), *scores, *counted, *rest)
+
+
+def group_cells(g: Group) -> tuple[str, ...]:
+    """One line of the table of groups."""
+    dice = number(g.dice) + (f" ({g.dice_interval[0]:.2f} to {g.dice_interval[1]:.2f})" if g.dice_interval else "")
+    rest = (g.best_dice, g.average_precision, g.sensitivity, g.precision, g.f1, g.false_positive_ml)
+    return (g.group, g.contrasts, g.detector, str(g.n), dice, *(number(v) for v in rest))
+
+
+def markdown(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
+    """A table."""
+    return "\n".join("| " + " | ".join(line) + " |" for line in (head, ["---"] * len(head), *lines))
+
+
+def case_table(rows: Iterable[Measured]) -> str:
+    """Every case with every detector."""
+    return markdown(CASE_HEAD, (case_cells(m) for m in rows))
+
+
+def group_table(rows: Sequence[Measured]) -> str:
+    """Every group with every detector."""
+    return markdown(GROUP_HEAD, (group_cells(g) for g in groups(rows)))
+
+
+def size_table(rows: Sequence[Measured]) -> str:
+    """Small and large lesions of every group of patients, counted together."""
+    lines = []
+    for g in groups([m for m in rows if not m.healthy]):
+        for size, counts in ((f"below {SMALL_ML:g} ml", g.small), (f"from {SMALL_ML:g} ml", g.large)):
+            sensitivity, precision, f1 = _figures(counts)
+            figures = (str(counts.lesions), sensitivity, str(counts.regions), precision, f1)
+            lines.append((g.group, g.contrasts, g.detector, size, *figures))
+    return markdown(SIZE_HEAD, lines)
+
+
+def scan_table(rows: Sequence[Measured]) -> str:
+    """Every set of modalities with every detector."""
+    return markdown(SCAN_HEAD, ((s.contrasts, s.detector, str(s.patients), str(s.healthy), number(s.auroc)) for s in scan_level(rows)))
+
+
+def page_body(results: Results, opened: int | None = None) -> str:
+    """What stands between the markers.
+
+    Args:
+        results: of one run.
+        opened: how often the evaluation set has been opened, where the results do not say or say it wrongly.
+    """
+    opened = results.opened if opened is None else opened
+    times = "an unrecorded number of times" if opened is None else "once" if opened == 1 else f"{opened} times"
+    parts = [
+        f"Version {results.version}, {results.written}, anatomy by the {results.anatomy}. "
+        f"The evaluation set has been opened {times}, this run included.",
+        *(["Not measured:\n\n" + "\n".join(f"* {' '.join(words.split())}" for words in results.failed)] if results.failed else []),
+        "## Groups\n\n" + group_table(results.rows),
+        "## Scans as a whole\n\n" + scan_table(results.rows),
+        "## Lesions by size\n\n" + size_table(results.rows),
+        "## Cases\n\n" + case_table(results.rows),
+    ]
+    return "\n\n".join(parts)
+
+
+def between_markers(text: str, body: str) -> str:
+    """The text with what stands between its markers replaced.
+
+    Raises:
+        BadResults: not exactly one pair of markers.
+    """
+    head, start, rest = text.partition(START)
+    _, end, tail = rest.partition(END)
+    if not (start and end) or START in rest or END in head + tail:
+        raise BadResults(f"the page does not hold one {START} followed by one {END}", "put them back, or delete the page")
+    return f"{head}{START}\n\n{body}\n\n{END}{tail}"
+
+
+def rewrite(target: Path, body: str) -> None:
+    """Replace the tables of a page, or make the page; whole or not at all."""
+    text = target.read_text(encoding="utf-8") if target.exists() else PAGE
+    write_text(target, between_markers(text, body))
+
+
+def main(
+    results: Annotated[Path, typer.Argument(help="What python -m training.benchmark --output has written.")],
+    target: Annotated[Path, typer.Option(help="Page whose tables are replaced; made if it does not exist.", show_default=False)] = TARGET,
+    opened: Annotated[int | None, typer.Option(min=1, help="How often the evaluation set has been opened.", show_default=False)] = None,
+) -> None:
+    """Rewrite the tables of the evaluation page."""
+    try:
+        rewrite(target, page_body(read(results), opened))
+    except BrainSSLAnomalyError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(2) from error
+    typer.echo(target)
+
+
+def _figures(counts: LesionWise) -> tuple[str, str, str]:
+    return number(counts.sensitivity), number(counts.precision), number(counts.f1)
+
+
+if __name__ == "__main__":
+    typer.run(main)
