@@ -138,4 +138,28 @@ def test_every_config_can_be_read():
 
     for path in CONFIGS.glob("*.json"):
         data, trainer = read_config(path.stem)
-        assert all(n % 16 == 0 for n in data.shape) and trainer.steps > 0 and json.loads(path.read_text())
+        sizes = data.shape if hasattr(data, "shape") else (data.slices.crop,)
+        assert all(n % 16 == 0 for n in sizes) and trainer.steps > 0 and json.loads(path.read_text())
+
+
+def test_slabs_used_several_times_are_the_same_after_a_stop(tmp_path, monkeypatch):
+    pytest.importorskip("monai", reason="the hybrid needs MONAI: pip install 'brain-ssl-anomaly[model]'")
+    pytest.importorskip("einops", reason="MONAI's transformer needs einops: pip install 'brain-ssl-anomaly[model]'")
+    from BrainSSLAnomalyLib.network.hybrid import HybridSettings
+    from test_synthesis import head
+
+    from training.anomaly_slices import SliceSettings
+    from training.anomaly_task import AnomalySettings, AnomalyTask
+
+    slices = SliceSettings(crop=32, spacing=4.0, slab=9, every=4, patients=2, held_out=1, reuse=2)
+    small = AnomalySettings(HybridSettings(features=(16, 32), layers=1, heads=4, embedding=128), slices, pretext_slices=2)
+    archive = replace(head(), maps=head().maps * 2)
+    settings = TrainerSettings(6, precision="32-true", save_every=1, validate_every=99)
+    train(AnomalyTask(archive, small), settings, tmp_path / "whole")
+    ticks = iter([False] * 3 + [True])
+    with monkeypatch.context() as patch:
+        patch.setattr("training.trainer._over", lambda *_: next(ticks))
+        train(AnomalyTask(archive, small), settings, tmp_path / "halves")
+    assert train(AnomalyTask(archive, small), settings, tmp_path / "halves") == 6
+    one, two = weights(tmp_path / "whole"), weights(tmp_path / "halves")
+    assert all(torch.equal(one[name], two[name]) for name in one)

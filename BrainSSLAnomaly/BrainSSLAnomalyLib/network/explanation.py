@@ -41,7 +41,7 @@ class Method(str, Enum):
 class HiResCAM(GradCAM):
     """Gradients weigh every place on its own (Draelos and Carin, arXiv:2011.08891, 2020)."""
 
-    def compute_map(self, x: Any, class_idx: Any = None, retain_graph: Any = False, layer_idx: Any = -1, **kwargs: Any) -> Any:
+    def compute_map(self, x: Any, class_idx: Any = None, retain_graph: Any = False, layer_idx: Any = -1, **kwargs: Any) -> Any:  # type: ignore[override]
         """(b, 1, h, w)."""
         _, features, gradients = self.nn_module(x, class_idx=class_idx, retain_graph=retain_graph, **kwargs)
         return functional.relu((features[layer_idx] * gradients[layer_idx]).sum(1, keepdim=True))

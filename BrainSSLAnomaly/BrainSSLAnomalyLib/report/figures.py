@@ -4,17 +4,26 @@ from __future__ import annotations
 
 import base64
 import io
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..detection import Detection, Finding, Segmentation
+from ..detection import Detection, Finding, MapName, Segmentation
 from ..study import Volume
 
 MASK_COLOUR = "#ff4d4d"
 HEAT = "inferno"
+
+HEAT_MAPS: Mapping[MapName, tuple[str, float]] = {
+    MapName.ERROR: ("reconstruction error, SD", 4.0),
+    MapName.GRADCAM: ("Grad-CAM", 1.0),
+    MapName.LATENT: ("latent distance", 1.5),
+    MapName.UNCERTAINTY: ("uncertainty, logit SD", 3.0),
+}
+"""What a network adds: title, and the value that is shown brightest."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +35,7 @@ class Canonical:
         spacing: along (k, j, i), in mm.
         affine: (i, j, k) → RAS mm.
         window: intensities shown as black and white.
+        maps: what a network adds, by name.
     """
 
     image: NDArray[np.float32]
@@ -34,6 +44,7 @@ class Canonical:
     spacing: tuple[float, float, float]
     affine: NDArray[np.float64]
     window: tuple[float, float]
+    maps: Mapping[MapName, NDArray[np.float32]] = field(default_factory=dict)
 
     def index(self, ras: tuple[float, float, float]) -> tuple[int, int, int]:
         """Nearest (k, j, i) of a place in RAS mm."""
@@ -66,7 +77,9 @@ def canonical(detection: Detection, segmentation: Segmentation) -> Canonical:
     inside = grid.array[detection.brain_mask]
     low, high = np.percentile(inside, [1.0, 99.7]).tolist()
     background = min(low, float(np.percentile(image, 1)))
-    return Canonical(image, turned(detection.anomaly_score)[crop], turned(segmentation.mask)[crop], spacing, affine, (background, high))
+    score, mask = turned(detection.anomaly_score)[crop], turned(segmentation.mask)[crop]
+    maps = {name: turned(array)[crop] for name, array in detection.maps.items()}
+    return Canonical(image, score, mask, spacing, affine, (background, high), maps)
 
 
 def montage(view: Canonical, columns: int = 6, rows: int = 3) -> str:
@@ -98,6 +111,25 @@ def three_planes(view: Canonical, finding: Finding) -> str:
     bar = figure.colorbar(heat, cax=figure.add_axes((0.93, 0.06, 0.012, 0.4)))
     bar.ax.tick_params(labelsize=6, colors="#dddddd")
     bar.set_label("anomaly score", fontsize=6, color="#dddddd")
+    return _png(figure)
+
+
+def network_maps(view: Canonical, finding: Finding) -> str:
+    """The axial plane through the peak of a finding: the scan, what it would look like healthy, and every heat map."""
+    k = view.index(finding.peak_ras)[0]
+    heat_maps = [(name, *HEAT_MAPS[name]) for name in HEAT_MAPS if name in view.maps]
+    figure, axes = _figure(2 + len(heat_maps), 1, 1.9, 1.08 * _aspect(view, 0))
+    _plane(axes[0], view, 0, k)
+    grey = {"cmap": "gray", "vmin": view.window[0], "vmax": view.window[1], "origin": "lower", "aspect": _pixel(view, 0)}
+    axes[1].imshow(_slice(view.maps[MapName.RECONSTRUCTION], 0, k), **grey)
+    titles = ["scan", "healthy reconstruction"]
+    for ax, (name, title, top) in zip(axes[2:], heat_maps, strict=True):
+        ax.imshow(_slice(view.maps[name], 0, k), cmap=HEAT, vmin=0, vmax=top, origin="lower", aspect=_pixel(view, 0))
+        titles.append(f"{title}, 0–{top:g}")
+    for ax, title in zip(axes, titles, strict=True):
+        ax.set_title(title, fontsize=6, color="#bbbbbb", pad=2)
+    figure.subplots_adjust(top=0.92)
+    _letters(axes[0], ("R", "L"), ("A", "P"))
     return _png(figure)
 
 

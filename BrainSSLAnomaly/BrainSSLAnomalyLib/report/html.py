@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from .. import __version__
-from ..detection import Detection, Segmentation
+from ..detection import Detection, MapName, Segmentation
 from ..imageio import write_text
 from ..settings import SegmentationSettings, ThresholdMethod
-from .figures import canonical, montage, three_planes
+from .figures import canonical, montage, network_maps, three_planes
 from .tables import findings_csv
 
 PICTURED = 10
@@ -31,7 +31,10 @@ def write_report(folder: Path, detection: Detection, segmentation: Segmentation,
         detection=detection,
         segmentation=segmentation,
         montage=montage(view),
-        pictures=[(f, three_planes(view, f)) for f in segmentation.findings[:PICTURED]],
+        pictures=[
+            (f, three_planes(view, f), network_maps(view, f) if MapName.RECONSTRUCTION in detection.maps else "")
+            for f in segmentation.findings[:PICTURED]
+        ],
         total_ml=sum(f.volume_ml for f in segmentation.findings),
         regions=sorted(segmentation.region_scores.items(), key=lambda item: -item[1])[:10],
         settings=_in_words(settings),
