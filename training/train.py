@@ -46,12 +46,13 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=math.inf)
     parser.add_argument("--archive", type=Path, default=ARCHIVE, help="from python -m training.synthesis.archive")
     parser.add_argument("--heads", type=Path, default=heads.HEADS, help="from python -m training.synthesis.heads")
+    parser.add_argument("--weights", type=Path, help="weights to begin with, of another run or of a bundle")
     parser.add_argument("--output", type=Path, help="default: results/<config>")
     arguments = parser.parse_args()
     data, trainer = read_config(arguments.config)
     task = task_of(data, arguments.archive, arguments.heads)
     folder = arguments.output or Path("results") / Path(arguments.config).stem
-    done = train(task, trainer, folder, arguments.minutes)
+    done = train(task, trainer, folder, arguments.minutes, arguments.weights)
     print(f"{done} of {trainer.steps} steps; weights in {folder}")
 
 

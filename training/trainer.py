@@ -75,7 +75,7 @@ class TrainerSettings:
         return self.learning_rate * rising * 0.5 * (1 + math.cos(math.pi * min(1.0, step / self.steps)))
 
 
-def train(task: Task, settings: TrainerSettings, folder: Path, minutes: float = math.inf) -> int:
+def train(task: Task, settings: TrainerSettings, folder: Path, minutes: float = math.inf, start: Path | None = None) -> int:
     """Learn until the steps are done or the minutes are over, going on from a checkpoint in ``folder`` if there is one.
 
     Under ``torchrun`` every process takes its share. Leaves ``weights.safetensors`` (the average) and ``checkpoint.pt``.
@@ -83,6 +83,7 @@ def train(task: Task, settings: TrainerSettings, folder: Path, minutes: float = 
     Args:
         folder: for checkpoint, weights and TensorBoard logs; made if missing.
         minutes: of wall time.
+        start: weights to begin with instead of random ones, where there is no checkpoint: `WEIGHTS` of another run, or those of a bundle.
 
     Returns:
         Steps done in all.
@@ -92,6 +93,8 @@ def train(task: Task, settings: TrainerSettings, folder: Path, minutes: float = 
     folder.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(settings.seed)
     network = task.network()
+    if start is not None:
+        _begin_with(network, start)
     average = AveragedModel(network, avg_fn=partial(_averaged, settings.ema), use_buffers=True).to(fabric.device)
     optimizer = torch.optim.AdamW(network.parameters(), settings.learning_rate, weight_decay=settings.weight_decay)
     network, optimizer = fabric.setup(network, optimizer)
@@ -179,6 +182,21 @@ class _State:
         return self.folder / f"random-{rank}.pt"
 
 
+def _begin_with(network: nn.Module, start: Path) -> None:
+    """Fill a learner with weights: all of them, or those of its ``network`` alone, as a bundle has them.
+
+    Raises:
+        ValueError: they belong to a network of another shape.
+    """
+    from safetensors.torch import load_file
+
+    known = network.state_dict()
+    found = {name if name in known else f"network.{name}": values for name, values in load_file(start).items()}
+    if any(name not in known or known[name].shape != values.shape for name, values in found.items()):
+        raise ValueError(f"{start} holds the weights of another network")
+    network.load_state_dict({**known, **found})
+
+
 def _averaged(decay: float, average: Tensor, new: Tensor, count: Tensor | int) -> Tensor:
     """Exponential moving average that forgets its first steps sooner."""
     rising = (1 + float(count)) / (10 + float(count))
@@ -199,7 +217,8 @@ def _fabric(settings: TrainerSettings, folder: Path) -> Any:
         logger = TensorBoardLogger(folder, name="logs", version="")
     except ModuleNotFoundError:
         logger = CSVLogger(folder, name="logs", version="")
-    strategy = "ddp" if world > 1 else "auto"
+    # MONAI's transformer brings weights for cross-attention that nothing uses, and a task may switch parts of a network off.
+    strategy = "ddp_find_unused_parameters_true" if world > 1 else "auto"
     precision: Any = settings.precision
     fabric = Fabric(accelerator="auto", devices=local, num_nodes=world // local, strategy=strategy, precision=precision, loggers=logger)
     fabric.launch()
