@@ -59,11 +59,22 @@ def test_healthy_patients_stay_as_they_are():
 def test_every_kind_changes_what_its_mask_covers(name):
     kind = {**anomalies.SMALL, **anomalies.LARGE}[name][0]
     patient = brain()
-    mask = anomalies.blob(patient, 10.0, patient.inside.float(), seeded(1)) * patient.inside
+    soft, box = anomalies.blob(patient, 10.0, patient.inside.float(), seeded(1))
+    mask = torch.zeros(patient.inside.shape)
+    mask[box] = soft * patient.inside[box]
     images, changed = kind(patient, patient.images, mask, seeded(2))
     change = float((images - patient.images).abs()[:, mask > 0.5].mean())
     assert torch.isfinite(images).all() and (change > 0.05 or name == "pasted")  # so small a brain has nothing far enough to paste
     assert bool((changed[mask > 0.9] > 0.5).all())
+
+
+@pytest.mark.parametrize("kind", anomalies.LOCAL)
+def test_a_part_of_a_brain_keeps_the_white_matter_of_the_whole(kind):
+    patient, box = brain(), (slice(2, 18), slice(5, 35), slice(6, 30))
+    part = patient.part(box)
+    assert torch.equal(part.white, patient.white) and part.images.shape[1:] == part.inside.shape == (16, 30, 24)
+    images, changed = kind(part, part.images, part.inside.float(), seeded(0))
+    assert images.shape == part.images.shape and changed.shape == part.inside.shape
 
 
 @pytest.mark.parametrize("dims", [2, 3])

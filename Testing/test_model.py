@@ -108,7 +108,7 @@ def test_a_detection_comes_with_every_map_on_the_grid_of_the_scan(found, patient
         assert array.shape == grid.array.shape and np.isfinite(array).all(), name
         if name is not MapName.RECONSTRUCTION:
             assert not array[~found.brain_mask].any() or np.abs(array[~found.brain_mask]).max() < 1e-3, name
-    assert 0 <= found.maps[MapName.GRADCAM].min() and found.maps[MapName.GRADCAM].max() <= 1
+    assert found.maps[MapName.GRADCAM].min() >= 0 and found.maps[MapName.GRADCAM].max() <= 1
     assert found.anomaly_score.min() >= 0 and found.anomaly_score.max() <= 1
 
 
