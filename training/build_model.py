@@ -2,10 +2,11 @@
 
 1. The weights, in half precision, with their SHA-256.
 2. What healthy patches look like to the network: slices of held-out label maps and of real healthy heads.
-3. The weights of the fusion, fitted on synthetic patients with lesions, from label maps that the network has not seen.
+3. The weights of the fusion, fitted on lesions that were put into synthetic patients, from label maps that the network has not seen,
+   and into real healthy scans (`synthesis.implanted`), in equal parts for each set of modalities that a real scan shows.
 4. How unusual healthy brains get by every score: as in ``build_healthy_table``.
 
-About 25 minutes on two cores. Version and changelog in the metadata are written by hand.
+About 20 minutes on two cores. Version and changelog in the metadata are written by hand.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from __future__ import annotations
 import json
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from functools import lru_cache
 from itertools import combinations, islice
@@ -32,7 +33,7 @@ from BrainSSLAnomalyLib.resampling import resample
 from BrainSSLAnomalyLib.scoring.fusion import FEATURES, LIMITS
 from BrainSSLAnomalyLib.scoring.healthy_table import table_key
 from BrainSSLAnomalyLib.settings import Device, ScoreName
-from BrainSSLAnomalyLib.study import Modality
+from BrainSSLAnomalyLib.study import Modality, Study, Volume
 from safetensors.torch import load_file, save_file
 
 from .anomaly_slices import SliceSampler, SliceSettings
@@ -41,6 +42,7 @@ from .benchmark.synthetic import patient
 from .build_healthy_table import bounded, healthy_studies, healthy_volume
 from .synthesis import heads
 from .synthesis.archive import ARCHIVE, read
+from .synthesis.implanted import implanted
 
 FOLDER = Path(__file__).resolve().parents[1] / "BrainSSLAnomaly" / "Resources" / BUNDLE
 FUSION, HEALTHY = FOLDER / "configs" / "fusion.json", FOLDER / "configs" / "healthy.json"
@@ -102,20 +104,22 @@ def write_patches(archive: Path, real_heads: Path, batches: int = 30) -> None:
     typer.echo(f"{len(patches)} healthy patches")
 
 
-def fit_fusion(patients: int, workers: int) -> None:
+def fit_fusion(patients: int, implants: int, workers: int) -> None:
     """Step 3."""
     from sklearn.linear_model import LogisticRegression
 
-    seeds = list(islice((s for s in range(2000, 9000) if s % MAPS >= MAPS - HELD_OUT), patients))
-    rows: dict[str, list[np.ndarray]] = defaultdict(list)
+    seeds = islice((s for s in range(2000, 9000) if s % MAPS >= MAPS - HELD_OUT), patients)
+    cases = [*((patient, seed) for seed in seeds), *((implanted, seed) for seed in range(implants))]
+    rows: dict[str, dict[str, list[np.ndarray]]] = defaultdict(lambda: defaultdict(list))
     with ProcessPoolExecutor(workers, initializer=_one_thread) as pool:
-        for seed, taken in zip(seeds, pool.map(_voxels, seeds), strict=True):
+        for (kind, seed), taken in zip(cases, pool.map(_voxels, cases), strict=True):
             for key, table in taken.items():
-                rows[key].append(table)
-            typer.echo(f"patient {seed}")
+                rows[key][kind.__name__].append(table)
+            typer.echo(f"{kind.__name__} {seed}")
     content: dict[str, Any] = {}
-    for key, tables in rows.items():
-        table = np.concatenate(tables)
+    for key, kinds in rows.items():
+        patients = sum(map(len, kinds.values()))
+        table = np.concatenate([_weighing_one(tables) for tables in kinds.values()])
         features, truth, weight = table[:, : len(FEATURES)], table[:, -2] > 0, table[:, -1]
         used = list(range(len(FEATURES)))
         while True:  # a feature that would count against an anomaly is left out
@@ -150,9 +154,17 @@ def measure_healthy(synthetic: int, workers: int, seed: int = 1000) -> None:
     _write(HEALTHY, content)
 
 
-def _voxels(seed: int) -> dict[str, np.ndarray]:
-    """Key → (n, features + truth + weight) of one synthetic patient."""
-    study, lesions = patient(seed)
+def _weighing_one(tables: list[np.ndarray]) -> np.ndarray:
+    """All rows, their weights (last column) scaled to a sum of one million."""
+    table = np.concatenate(tables)
+    table[:, -1] *= 1e6 / table[:, -1].sum()
+    return table
+
+
+def _voxels(case: tuple[Callable[[int], tuple[Study, Volume | None]], int]) -> dict[str, np.ndarray]:
+    """Key → (n, features + truth + weight) of one patient with known lesions."""
+    draw, seed = case
+    study, lesions = draw(seed)
     prepared = prepare(study)
     grid, scored = prepared.reference, scored_voxels(prepared)
     truth = np.zeros(scored.shape, bool)
@@ -241,8 +253,9 @@ def main(
     ] = None,
     archive: Path = ARCHIVE,
     real_heads: Path = heads.HEADS,
-    patients: Annotated[int, typer.Option(help="Synthetic patients to fit the fusion on.")] = 14,
-    synthetic: Annotated[int, typer.Option(help="Synthetic healthy scans beside the real ones.")] = 10,
+    patients: Annotated[int, typer.Option(help="Synthetic patients to fit the fusion on.")] = 8,
+    implants: Annotated[int, typer.Option(help="Real healthy scans with lesions put in, to fit it on.")] = 12,
+    synthetic: Annotated[int, typer.Option(help="Synthetic healthy scans beside the real ones.")] = 6,
     workers: int = 2,
     from_step: Annotated[int, typer.Option(help="Leave out the steps before this one.")] = 1,
 ) -> None:
@@ -252,7 +265,7 @@ def main(
     if from_step <= 2:
         write_patches(archive, real_heads)
     if from_step <= 3:
-        fit_fusion(patients, workers)
+        fit_fusion(patients, implants, workers)
     measure_healthy(synthetic, workers)
 
 

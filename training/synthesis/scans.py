@@ -16,6 +16,9 @@ from scipy import ndimage
 from ..data import freesurfer_tissues
 from .contrasts import TYPICAL
 
+GAIN = {Modality.T1: -0.45, Modality.T2: 1.0, Modality.PD: 0.35, Modality.FLAIR: 0.75}
+"""Brightness of a lesion of strength 1, as a share of white matter's, beyond it."""
+
 
 @dataclass(frozen=True)
 class DrawnScan:
@@ -160,8 +163,7 @@ def hyperintense(mask: NDArray[np.float32], strength: float, rng: np.random.Gene
 
     def change(image: NDArray[np.float32], modality: Modality, means: NDArray[np.float64]) -> NDArray[np.float32]:
         white = means[Tissue.WHITE]
-        gain = {Modality.T1: -0.45, Modality.T2: 1.0, Modality.PD: 0.35, Modality.FLAIR: 0.75}[modality]
-        target = white * (1 + gain * strength)
+        target = white * (1 + GAIN[modality] * strength)
         return image * (1 - mask) + mask * target * texture
 
     return change

@@ -1,0 +1,84 @@
+"""Real healthy scans with lesions put in: what synthesis cannot show of real texture, contrast and fluid, and still no patient.
+
+The scans are the IXI calibration T1, and the single FLAIR, T2 and T1 that contrasts are checked against; those kept as healthy test
+scans are left alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from BrainSSLAnomalyLib.anatomy import Tissue
+from BrainSSLAnomalyLib.preparation import PreparedStudy, prepare
+from BrainSSLAnomalyLib.preparation.upright import upright
+from BrainSSLAnomalyLib.study import Modality, Scan, Study, Volume
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from ..data import DATA, load
+from .scans import GAIN, draw_lesions, smooth_noise
+
+KEPT_TEXTURE = 0.3
+"""Part of a scan's own texture that stays in a lesion."""
+
+RECEIVE_FIELD_MM = 15.0
+"""White matter is averaged over this distance: lesions are as bright as the coil makes them there."""
+
+
+def sources() -> dict[Modality, Sequence[Path]]:
+    """Healthy scans of every contrast."""
+    single = DATA / "healthy" / "singles"
+    calibration = sorted((DATA / "healthy" / "ixi_t1_2mm" / "calibration").glob("*_T1.nii.gz"))
+    return {
+        Modality.FLAIR: [single / "a_FLAIR.nii.gz"],
+        Modality.T2: [single / "a_T2.nii.gz"],
+        Modality.T1: [single / "d_T1.nii.gz", *calibration],
+    }
+
+
+def implanted(seed: int) -> tuple[Study, Volume]:
+    """A healthy person's scan with small lesions (odd seeds) or a large one, and the lesions as a soft mask on its grid.
+
+    Args:
+        seed: its remainder by 3 gives the contrast: FLAIR, T2, T1.
+    """
+    rng = np.random.default_rng(seed)
+    modality = tuple(sources())[seed % 3]
+    path = sources()[modality][int(rng.integers(len(sources()[modality])))]
+    healthy = Study({modality: Scan(load(path), modality, path.name)})
+    prepared = prepare(healthy)
+    mask = lesions_in(prepared, rng, large=seed % 2 == 0)
+    scan = with_lesions(prepared, mask, modality, float(rng.uniform(0.45, 1.1)), rng)
+    name = f"{path.name}, lesions {seed}"
+    return Study({modality: Scan(scan, modality, name)}), scan.with_array(prepared.whole(mask))
+
+
+def lesions_in(prepared: PreparedStudy, rng: np.random.Generator, *, large: bool) -> NDArray[np.float32]:
+    """Soft mask (k, j, i) on the box of the brain, 0 to 1; drawn at 1 mm, whatever the slices."""
+    study = upright(prepared)
+    names = np.stack([study.there(p) for p in prepared.posterior]).argmax(0) + 1
+    mask = draw_lesions((names * study.brain).astype(np.uint8), rng, large=large)
+    return np.clip(study.back(mask), 0, 1) * prepared.brain
+
+
+def with_lesions(
+    prepared: PreparedStudy, mask: NDArray[np.float32], modality: Modality, strength: float, rng: np.random.Generator
+) -> Volume:
+    """The scan with lesions that are as much brighter, or darker, than the white matter around as in `scans.hyperintense`.
+
+    Args:
+        mask: (k, j, i) on the box of the brain.
+        strength: about 0.4 to 1.1.
+    """
+    scan = prepared.reference
+    own = scan.array[prepared.box].astype(np.float32)
+    white = (prepared.posterior[Tissue.WHITE] > 0.9).astype(np.float32)
+    width = [RECEIVE_FIELD_MM / mm for mm in scan.spacing]
+    level = ndimage.gaussian_filter(own * white, width) / np.maximum(ndimage.gaussian_filter(white, width), 1e-3)
+    texture = 1 + 0.1 * smooth_noise(mask.shape, 4, rng)
+    wanted = level * (1 + GAIN[modality] * strength) * texture + KEPT_TEXTURE * (own - level)
+    out = scan.array.astype(np.float32).copy()
+    out[prepared.box] = own * (1 - mask) + mask * np.maximum(wanted, 0)
+    return scan.with_array(out)
