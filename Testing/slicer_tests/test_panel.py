@@ -335,6 +335,39 @@ def test_findings_are_rejected_and_accepted_by_button_and_key_and_selecting_jump
     panel.findings.accept()
 
 
+def test_how_to_detect_is_chosen_saved_with_the_scene_and_handed_to_the_worker(loaded, scene, tmp_path, monkeypatch):
+    import json
+
+    from BrainSSLAnomalyLib.settings import AnatomySource, DetectionSettings, DetectorName, Device, detection_from_dict
+    from BrainSSLAnomalyLib.worker import REQUEST
+    from test_scene import load
+
+    panel, _ = loaded
+    assert panel.run.settings(panel.parameterNode) == DetectionSettings()  # as the command line
+    for name, value in (("detector", "hybrid"), ("device", "cpu"), ("anatomy", "network")):
+        getattr(panel.ui, f"{name}Selector").setCurrentText(value)
+    panel.ui.testTimeCheckBox.checked = True
+    wanted = DetectionSettings(DetectorName.HYBRID, anatomy=AnatomySource.NETWORK, test_time=True, device=Device.CPU)
+    assert scene.WriteToMRB(str(tmp_path / "s.mrb"))
+    scene.Clear(False)
+    settle()
+    assert panel.ui.detectorSelector.currentText == "auto" and not panel.ui.testTimeCheckBox.checked
+    load(scene, tmp_path / "s.mrb")
+    panel.onSceneReady()
+    assert panel.run.settings(panel.parameterNode) == wanted and panel.ui.deviceSelector.currentText == "cpu"
+    picture(panel, "8_choices")
+    click(panel.ui.detectButton)
+    request = json.loads((panel.run._job.scratch / REQUEST).read_text())
+    assert detection_from_dict(request["detection"]) == wanted
+    panel.run.cancel(now=True)
+
+
+def test_what_only_the_network_listens_to_is_greyed_for_the_statistics(panel):
+    for name, looks in (("statistical", False), ("hybrid", True), ("auto", True)):
+        panel.ui.detectorSelector.setCurrentText(name)
+        assert panel.ui.deviceSelector.enabled is looks and panel.ui.testTimeCheckBox.enabled is looks
+
+
 def test_the_table_is_copied_and_saved(detected, tmp_path, monkeypatch):
     import qt
 

@@ -491,5 +491,5 @@ def test_the_report_holds_accepted_findings_only(results, two_lesions, tmp_path)
 
     session = Session(Results.write(two_lesions, {Modality.FLAIR: results.reference}))
     session.reject([1])
-    page = save_report(session, tmp_path / "out", correct_bias=True)
+    page = save_report(session, tmp_path / "out")
     assert page.is_file() and len(read_results(tmp_path / "out")[2]["findings"]) == 1

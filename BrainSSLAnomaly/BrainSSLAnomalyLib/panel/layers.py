@@ -30,6 +30,7 @@ class Layers:
         ui.windowRange.connect("valuesChanged(double,double)", self._on_window)
         ui.legendCheckBox.connect("toggled(bool)", self._on_legend)
         ui.linkCheckBox.connect("toggled(bool)", self._update)
+        ui.surfaceCheckBox.connect("toggled(bool)", self.showSurface)
         self._key = qt.QShortcut(qt.QKeySequence("H"), ui.layersButton.parentWidget())
         self._key.setContext(qt.Qt.WidgetWithChildrenShortcut)
         self._key.connect("activated()", self._on_hide)
@@ -78,6 +79,13 @@ class Layers:
         node = self._results.layers.get(MAIN) if self._results else None
         if node is not None:
             show_threshold(node, level)
+
+    def showSurface(self, *_unused: object) -> None:
+        """The findings in the 3-D views, if they are wanted there."""
+        if self._results is not None and self._results.segmentation is not None:
+            from ..scene.masks import show_surface
+
+            show_surface(self._results.segmentation, self._ui.surfaceCheckBox.checked)
 
     def _choose(self, results: Any) -> None:
         self._results = results
