@@ -44,7 +44,8 @@ def save_mask(segmentation: Any, reference: Any, path: Path) -> None:
 
 
 def save_report(session: Session, folder: Path, overwrite: bool = False) -> Path:
-    """The folder that the command line writes: maps, mask, findings, report. Only accepted findings are in it.
+    """The folder that the command line writes: maps, mask, findings, report. Only accepted findings are in it; the table
+    of findings lists the rejected ones too, as such.
 
     Returns:
         The path of ``report.html``.
@@ -59,7 +60,8 @@ def save_report(session: Session, folder: Path, overwrite: bool = False) -> Path
         made_with: Any = detection.facts.get("settings", {})
         used = detection_from_dict({"detector": detection.detector, **made_with})
         write_results(stage, detection, segmentation, settings, used)
-        write_report(stage, detection, segmentation, settings)
+        rejected = [f for f in session.findings if f.number in session.rejected]
+        write_report(stage, detection, segmentation, settings, rejected)
     return folder / "report.html"
 
 
