@@ -31,8 +31,9 @@ MAY_LEAN_ON = {
     "hybrid": LEAVES | {"preparation", "scoring", "network"},
     "detector": LEAVES | {"preparation", "scoring", "network", "hybrid"},
     "fallback": LEAVES | {"detector"},
-    "worker": LEAVES | {"imageio", "fallback", "segmentation"},
-    "jobs": LEAVES | {"imageio", "worker"},
+    "explaining": LEAVES | {"imageio", "hybrid", "network", "fallback"},
+    "worker": LEAVES | {"imageio", "fallback", "explaining", "segmentation"},
+    "jobs": LEAVES | {"imageio", "worker", "explaining"},
     "panel": LEAVES | {"scene", "jobs", "imageio", "segmentation", "report", "demo"},
     "scene": LEAVES | {"imageio", "segmentation", "report"},
 }

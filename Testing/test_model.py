@@ -10,7 +10,7 @@ import pytest
 from BrainSSLAnomalyLib import detector
 from BrainSSLAnomalyLib.demo import synthetic_patient
 from BrainSSLAnomalyLib.detection import MapName
-from BrainSSLAnomalyLib.detector import chosen, detect
+from BrainSSLAnomalyLib.detector import EXPLAINED, chosen, detect
 from BrainSSLAnomalyLib.errors import Cancelled, DamagedModel
 from BrainSSLAnomalyLib.imageio import read_results, write_results
 from BrainSSLAnomalyLib.report import write_report
@@ -42,6 +42,7 @@ torch = pytest.importorskip("torch", reason="the model needs torch: pip install 
 monai = pytest.importorskip("monai", reason="the model needs MONAI: pip install 'brain-ssl-anomaly[model]'")
 pytest.importorskip("einops", reason="MONAI's transformer needs einops: pip install 'brain-ssl-anomaly[model]'")
 
+from BrainSSLAnomalyLib.hybrid import finding_gradcam  # noqa: E402
 from BrainSSLAnomalyLib.network import bundle  # noqa: E402
 from BrainSSLAnomalyLib.network.model import BUNDLE, PATCHES, StackedNetwork, load_model  # noqa: E402
 
@@ -110,6 +111,47 @@ def test_a_detection_comes_with_every_map_on_the_grid_of_the_scan(found, patient
             assert not array[~found.brain_mask].any() or np.abs(array[~found.brain_mask]).max() < 1e-3, name
     assert found.maps[MapName.GRADCAM].min() >= 0 and found.maps[MapName.GRADCAM].max() <= 1
     assert found.anomaly_score.min() >= 0 and found.anomaly_score.max() <= 1
+
+
+def test_the_grad_cam_of_all_that_was_marked_asked_again_is_that_of_the_detection(found):
+    brain = found.reference.with_array(found.brain_mask)
+    again = finding_gradcam(found.network_input, brain, found.anomaly_score > EXPLAINED, load_model(Device.CPU))
+    assert np.abs(again - found.maps[MapName.GRADCAM])[found.brain_mask].max() < 0.02
+
+
+def test_a_finding_is_explained_in_the_worker_from_what_was_written_and_by_itself(found, tmp_path):
+    from BrainSSLAnomalyLib import explaining, worker
+
+    cut = segment(found, SegmentationSettings())
+    write_results(tmp_path, found, cut, SegmentationSettings(), HYBRID, with_input=True)
+    looked_at = read_results(tmp_path)[0].network_input
+    assert looked_at.axis == found.network_input.axis and np.allclose(looked_at.affine, found.network_input.affine, atol=1e-4)
+    assert all(np.allclose(looked_at.images[m], image) for m, image in found.network_input.images.items())
+    brain, heats = found.reference.with_array(found.brain_mask), []
+    for number in (1, 2):
+        asked = cut.labels == number
+        scratch = tmp_path / str(number)
+        scratch.mkdir()
+        explaining.write_question(scratch, looked_at, brain, asked, Device.CPU)
+        with open(scratch / "messages", "w+") as stream:
+            voice = worker.Voice(stream)
+            worker.run(scratch, voice, worker.Watch(scratch, voice))
+            stream.seek(0)
+            assert '"done"' in stream.read()
+        heat = explaining.read_answer(scratch / worker.RESULTS)
+        heats.append(heat)
+        assert heat.shape == asked.shape and heat.min() >= 0 and heat.max() > 0.3 and not heat[~found.brain_mask].any()
+    first, second = heats
+    assert np.abs(first - second).max() > 0.3, "two findings have the same explanation"
+
+
+def test_a_damaged_question_is_refused_in_a_sentence(tmp_path):
+    from BrainSSLAnomalyLib import explaining
+    from BrainSSLAnomalyLib.errors import BadSettings
+
+    (tmp_path / explaining.QUESTION).write_bytes(b"PK\x03\x04 and no more")
+    with pytest.raises(BadSettings, match="choose the finding again"):
+        explaining.answer(tmp_path, tmp_path / "results", lambda *_: None)
 
 
 def test_lesions_that_were_put_in_score_higher_than_the_rest_of_the_brain(found, patient):

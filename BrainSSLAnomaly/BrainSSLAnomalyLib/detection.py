@@ -29,6 +29,21 @@ class MapName(str, Enum):
 
 
 @dataclass(frozen=True)
+class NetworkInput:
+    """What a network looked at: with it a single finding can be explained later.
+
+    Attributes:
+        images: modality → (k, j, i) float32, normalised, 0 outside the brain, on the network's own grid.
+        affine: of that grid, (i, j, k) → RAS mm.
+        axis: 0, 1 or 2 for k, j, i: across which slices are explained.
+    """
+
+    images: Mapping[Modality, NDArray[np.float32]]
+    affine: NDArray[np.float64]
+    axis: int
+
+
+@dataclass(frozen=True)
 class Detection:
     """Everything slow, done once; thresholds, masks, findings and pictures follow from it in milliseconds.
 
@@ -48,6 +63,7 @@ class Detection:
         scan_p_value: share of healthy calibration scans at least as unusual as this one, or None where unknown.
         maps: float32 by name, what a network adds; empty for the statistical detector.
         facts: plain numbers and words worth keeping: brain volume in ml, registration summary, calibration version.
+        network_input: what the network looked at, where it has explained itself; on its own grid.
     """
 
     reference: Volume
@@ -63,6 +79,7 @@ class Detection:
     scan_p_value: float | None = None
     maps: Mapping[MapName, NDArray[np.float32]] = field(default_factory=dict)
     facts: Mapping[str, object] = field(default_factory=dict)
+    network_input: NetworkInput | None = None
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .anatomy import Tissue
-from .detection import Detection, MapName
+from .detection import Detection, MapName, NetworkInput
 from .preparation import Look, PreparedStudy, prepare
 from .progress import Progress, silent
 from .scoring.healthy_table import closest, healthy_table
@@ -84,6 +84,7 @@ def detect(study: Study, settings: DetectionSettings = _DEFAULTS, progress: Prog
         warnings=(*_warnings(brain_ml, study, detector), *(w for w in (warning, unsaid) if w)),
         scan_p_value=table.p_value(peak_deviation(prepared, unusual)),
         maps=maps,
+        network_input=seen.network_input if seen and settings.explain else None,
         facts={
             "score": score_name.value,
             "settings": to_dict(settings),
@@ -129,6 +130,11 @@ class _Looking:
         self.seconds = {"Looking for anomalies": time.perf_counter() - start}
         wanted = dict.fromkeys([*hybrid.FEATURES, *([settings.score] if settings.score is not ScoreName.FUSED else [])])
         self._scores = hybrid.scores(self._view, deviation, tuple(wanted))
+
+    @property
+    def network_input(self) -> NetworkInput:
+        """What was looked at."""
+        return self._hybrid.network_input(self._view)
 
     def score(self, name: ScoreName) -> NDArray[np.float32]:
         """Not calibrated, box of the brain."""

@@ -1,10 +1,12 @@
-"""A detection that fails on the GPU is made again on the CPU, and says so: too little memory on a card is no reason to have no result."""
+"""What fails on the GPU is done again on the CPU, and says so: too little memory on a card is no reason to have no result."""
 
 from __future__ import annotations
 
 import sys
 import traceback
+from collections.abc import Callable
 from dataclasses import replace
+from typing import TypeVar
 
 from .detection import Detection
 from .detector import detect
@@ -13,6 +15,7 @@ from .progress import Progress, silent
 from .settings import DetectionSettings, Device
 from .study import Study
 
+T = TypeVar("T")
 _GPU_WORDS = ("CUDA", "cuda", "cuDNN", "CUDNN", "CUBLAS", "NVIDIA", "NVML")
 
 
@@ -28,17 +31,32 @@ def detect_anyway(study: Study, settings: DetectionSettings, progress: Progress 
     Raises:
         BrainSSLAnomalyError: as `detect`. What is no failure of the GPU is raised as it is.
     """
+    detection, said = gpu_else_cpu(lambda device: detect(study, replace(settings, device=device), progress), settings.device)
+    return replace(detection, warnings=(said, *detection.warnings)) if said else detection
+
+
+def gpu_else_cpu(attempt: Callable[[Device], T], device: Device) -> tuple[T, str]:
+    """Try on a device, and on the CPU if that fails.
+
+    Args:
+        attempt: what is done on a device.
+        device: the first one.
+
+    Returns:
+        What the attempt has returned, and a sentence where it was the second.
+
+    Raises:
+        Exception: what the attempt raises, unless it is a failure of the GPU.
+    """
     try:
-        return detect(study, settings, progress)
+        return attempt(device), ""
     except Exception as error:
-        if settings.device is Device.CPU or not gpu_failed(error):
+        if device is Device.CPU or not gpu_failed(error):
             raise
         why = "out of memory" if _out_of_memory(error) else "it is missing or has failed; the log says how"
         traceback.print_exc(file=sys.stderr)
-    progress("Again, on the CPU", 0.0)  # out of the handler: the traceback would keep what lies on the GPU
-    detection = detect(study, replace(settings, device=Device.CPU), progress)
-    said = f"The network could not run on the GPU ({why}), and has run on the CPU instead."
-    return replace(detection, warnings=(said, *detection.warnings))
+    # Out of the handler: the traceback would keep what lies on the GPU.
+    return attempt(Device.CPU), f"The network could not run on the GPU ({why}), and has run on the CPU instead."
 
 
 def gpu_failed(error: BaseException) -> bool:

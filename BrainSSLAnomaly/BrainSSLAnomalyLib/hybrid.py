@@ -8,19 +8,20 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .detection import MapName
+from .detection import MapName, NetworkInput
 from .network.explanation import explain
 from .network.hybrid import CHANNELS
 from .network.model import Model
 from .network.slices import AS_IT_IS, TEST_TIME, Seen, look
 from .preparation import PreparedStudy
 from .preparation.upright import SPACING_MM, UprightStudy, upright
+from .resampling import resample
 from .scoring import errors
 from .scoring.density import HealthyPatches
 from .scoring.fusion import FEATURES, fusion
 from .scoring.normative import median_mm
 from .settings import ScoreName
-from .study import Modality
+from .study import Modality, Volume
 
 LATENT = (ScoreName.EUCLIDEAN, ScoreName.COSINE, ScoreName.MAHALANOBIS, ScoreName.KDE)
 
@@ -138,6 +139,38 @@ def gradcam(seen: HybridView, model: Model, asked: NDArray, progress: Callable[[
     weight = seen.study.there(np.asarray(asked, np.float32))
     heat = explain(model.network, seen.images, seen.present, weight * (weight > 0.5), axis=seen.study.axes[0], progress=progress)
     return np.clip(seen.study.back(heat * seen.study.brain), 0, 1)
+
+
+def network_input(seen: HybridView) -> NetworkInput:
+    """What was looked at, for `finding_gradcam`."""
+    images = {m: image for m, image, there in zip(CHANNELS, seen.images, seen.present, strict=True) if there}
+    return NetworkInput(images, seen.study.affine, seen.study.axes[0])
+
+
+def finding_gradcam(
+    looked_at: NetworkInput, brain: Volume, asked: NDArray, model: Model, progress: Callable[[float], None] = lambda _: None
+) -> NDArray[np.float32]:
+    """Grad-CAM of one finding alone: the network is asked about its voxels and no others.
+
+    Args:
+        looked_at: from the detection.
+        brain: (k, j, i) bool on the grid of the reference.
+        asked: (k, j, i) bool on that grid, the finding.
+        model: that of the detection.
+        progress: told the fraction done; may raise to stop.
+
+    Returns:
+        (k, j, i) float32 on that grid, 0 to 1, 1 being the strongest place for this finding: maps of two findings cannot be compared.
+    """
+    shape = next(iter(looked_at.images.values())).shape
+    images = np.stack([looked_at.images.get(m, np.zeros(shape, np.float32)) for m in CHANNELS])
+    present = np.array([float(m in looked_at.images) for m in CHANNELS], np.float32)
+    weight = resample(brain.with_array(np.asarray(asked, np.float32)), shape, looked_at.affine)
+    weight *= weight > 0.5 * min(1.0, float(weight.max()))  # of what is smaller than a voxel of this grid, the most of it
+    inside = resample(brain.with_array(brain.array.astype(np.float32)), shape, looked_at.affine) > 0.5
+    heat = explain(model.network, images, present, weight, axis=looked_at.axis, progress=progress)
+    whole = resample(Volume(heat * inside, looked_at.affine), brain.array.shape, brain.affine)
+    return np.clip(whole, 0, 1) * (brain.array > 0)
 
 
 def _undone(prepared: PreparedStudy, change: NDArray[np.float32]) -> NDArray[np.float32]:

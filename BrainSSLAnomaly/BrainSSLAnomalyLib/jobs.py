@@ -23,11 +23,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from .detection import Detection
+from .detection import Detection, NetworkInput
 from .errors import BrainSSLAnomalyError
-from .settings import DetectionSettings, SegmentationSettings, to_dict
-from .study import Study
+from .explaining import read_answer, write_question
+from .settings import DetectionSettings, Device, SegmentationSettings, to_dict
+from .study import Study, Volume
 from .worker import CANCEL, OUT_OF_MEMORY, REQUEST, RESULTS, WATCHED, speaks_of_memory
 
 MESSAGES, LOG = "messages.jsonl", "log.txt"
@@ -180,6 +182,19 @@ class Job:
         except BrainSSLAnomalyError as error:
             raise JobFailed(f"the worker's results cannot be used ({error.what})", _AGAIN) from error
 
+    def finding_map(self) -> NDArray[np.float32]:
+        """The Grad-CAM of a finding, (k, j, i) float32, 0 to 1.
+
+        Raises:
+            JobFailed: the job did not succeed, or its result cannot be read.
+        """
+        if self.state.status is not Status.DONE:
+            raise JobFailed(self.state.sentence.rstrip(".") or "there is no map", "choose the finding again")
+        try:
+            return read_answer(self.scratch / RESULTS)
+        except BrainSSLAnomalyError as error:
+            raise JobFailed(error.what, error.next_step) from error
+
     @property
     def log(self) -> str:
         """The last 20,000 characters that the worker and its libraries printed."""
@@ -327,9 +342,43 @@ def start_detection(
     Raises:
         JobFailed: it cannot be started.
     """
+    return _start(lambda scratch: write_request(scratch, study, detection, segmentation), python, environment)
+
+
+def start_explanation(
+    looked_at: NetworkInput,
+    brain: Volume,
+    asked: NDArray,
+    device: Device = Device.AUTO,
+    python: str = "",
+    environment: Mapping[str, str] | None = None,
+) -> Job:
+    """A worker on the Grad-CAM of one finding.
+
+    Args:
+        looked_at: what the network looked at in the detection.
+        brain: (k, j, i) bool on the grid of the reference.
+        asked: (k, j, i) bool on that grid, the finding.
+        device: where the network runs.
+        python, environment: as for `start_detection`.
+
+    Raises:
+        JobFailed: it cannot be started.
+    """
+
+    def ask(scratch: Path) -> None:
+        try:
+            write_question(scratch, looked_at, brain, asked, device)
+        except OSError as error:
+            raise JobFailed(f"the finding cannot be handed over ({error.strerror or error})", "free some space and try again") from error
+
+    return _start(ask, python, environment)
+
+
+def _start(hand_over: Callable[[Path], None], python: str, environment: Mapping[str, str] | None) -> Job:
     scratch = new_scratch()
     try:
-        write_request(scratch, study, detection, segmentation)
+        hand_over(scratch)
         job = Job([python or sys.executable, "-m", "BrainSSLAnomalyLib.worker"], scratch, environment)
         job.start()
     except BaseException:

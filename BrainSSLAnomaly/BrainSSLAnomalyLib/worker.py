@@ -1,6 +1,7 @@
 """The slow half in a process of its own: ``python -m BrainSSLAnomalyLib.worker SCRATCH``.
 
-The scratch folder holds ``request.json`` and the scans it names; results go into its subfolder ``results``, whole or not at all.
+The scratch folder holds ``request.json`` and the scans it names, or a question about a finding (see `explaining`). Results go into its
+subfolder ``results``, whole or not at all.
 One JSON object a line goes to standard output: ``progress`` with stage and fraction, ``alive`` every second, at last ``done`` or
 ``failed``. A file ``cancel`` in the folder stops the work: at the next step, or a second later wherever it is. So does the end
 of whoever started it: when nobody has looked (touched ``watched``) for ten minutes, or the folder is gone.
@@ -21,6 +22,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from .errors import BadSettings, BrainSSLAnomalyError, Cancelled
+from .explaining import QUESTION, answer
 from .settings import detection_from_dict, segmentation_from_dict
 from .study import Modality, Study
 
@@ -100,12 +102,16 @@ class Watch:
 
 
 def run(scratch: Path, voice: Voice, watch: Watch) -> None:
-    """Read the request, detect, cut with the settings given, write ``results``.
+    """Read the request, detect, cut with the settings given, write ``results``; or answer the question about a finding.
 
     Raises:
         BrainSSLAnomalyError: the request or a scan cannot be used; `Cancelled` when stopped.
     """
     watch.progress("Starting", 0.0)
+    if (scratch / QUESTION).exists():
+        answer(scratch, scratch / RESULTS, watch.progress)
+        voice.say("done")
+        return
     from .fallback import detect_anyway
     from .imageio import read_scan, staged_folder, write_results
     from .segmentation import segment
@@ -123,7 +129,7 @@ def run(scratch: Path, voice: Voice, watch: Watch) -> None:
     segmentation = segment(detection, settings)
     watch.progress("Writing", 0.93)
     with staged_folder(scratch / RESULTS, overwrite=True) as stage:
-        write_results(stage, detection, segmentation, settings, detection_settings)
+        write_results(stage, detection, segmentation, settings, detection_settings, with_input=True)
         watch.progress("Done", 1.0)
     voice.say("done")
 

@@ -18,7 +18,7 @@ from numpy.typing import DTypeLike
 
 from .. import __version__
 from ..anatomy import PatientAnatomy
-from ..detection import Detection, MapName, Segmentation
+from ..detection import Detection, MapName, NetworkInput, Segmentation
 from ..errors import BadResults, BrainSSLAnomalyError, ResultsExist
 from ..settings import DetectionSettings, SegmentationSettings, segmentation_from_dict, to_dict
 from ..study import Modality, Scan, Volume
@@ -30,6 +30,7 @@ _KNOWN = (
     "anomaly_score.nii.gz", "anomaly_mask.nii.gz", "brain_mask.nii.gz", "findings.nii.gz", "reference.nii.gz",
     "regions.nii.gz", "zones.nii.gz", "findings.csv", RESULT_FILE, "report.html",
     *(f"zscore_{m.key}.nii.gz" for m in Modality), *(f"{m.value}.nii.gz" for m in MapName),
+    *(f"network_input_{m.key}.nii.gz" for m in Modality),
 )  # fmt: skip
 
 
@@ -113,9 +114,20 @@ def staged_folder(target: Path, overwrite: bool) -> Iterator[Path]:
 
 
 def write_results(
-    folder: Path, detection: Detection, segmentation: Segmentation, settings: SegmentationSettings, detection_settings: DetectionSettings
+    folder: Path,
+    detection: Detection,
+    segmentation: Segmentation,
+    settings: SegmentationSettings,
+    detection_settings: DetectionSettings,
+    with_input: bool = False,
 ) -> None:
-    """Every map and table of a detection, on the grid of its reference scan."""
+    """Every map and table of a detection, on the grid of its reference scan.
+
+    Args:
+        folder: where they go.
+        detection, segmentation, settings, detection_settings: what is written.
+        with_input: also what the network looked at, on its own grid, for explaining single findings.
+    """
     grid = detection.reference
     write_volume(folder / "reference.nii.gz", grid, np.float32)
     write_volume(folder / "anomaly_score.nii.gz", grid.with_array(detection.anomaly_score), np.float32)
@@ -126,6 +138,9 @@ def write_results(
         write_volume(folder / f"zscore_{modality.key}.nii.gz", grid.with_array(z), np.float32)
     for name, array in detection.maps.items():
         write_volume(folder / f"{name.value}.nii.gz", grid.with_array(array), np.float32)
+    looked_at = detection.network_input if with_input else None
+    for modality, image in looked_at.images.items() if looked_at else ():
+        write_volume(folder / f"network_input_{modality.key}.nii.gz", Volume(image, looked_at.affine), np.float32)  # type: ignore[union-attr]
     result: dict[str, Any] = {
         "format": FORMAT_VERSION,
         "program": "BrainSSLAnomaly",
@@ -143,6 +158,7 @@ def write_results(
         "warnings": list(detection.warnings),
         "scan_p_value": detection.scan_p_value,
         "facts": dict(detection.facts),
+        **({"network_input_axis": looked_at.axis} if looked_at else {}),
     }
     write_segmentation(folder, grid, segmentation, settings, result)
 
@@ -189,6 +205,8 @@ def read_results(folder: Path) -> tuple[Detection, SegmentationSettings, dict[st
         inputs = tuple(
             Scan(reference, Modality(i["modality"]), i["source"], i["sha256"], i["modality_guessed_from"]) for i in result["inputs"]
         )
+        names = {m: f"network_input_{m.key}" for m in Modality}
+        looked_at = {m: volume(name) for m, name in names.items() if (folder / f"{name}.nii.gz").is_file()}
         detection = Detection(
             reference=reference,
             modality=Modality(result["reference_modality"]),
@@ -203,6 +221,7 @@ def read_results(folder: Path) -> tuple[Detection, SegmentationSettings, dict[st
             scan_p_value=result["scan_p_value"],
             maps={m: volume(m.value).array for m in MapName if (folder / f"{m.value}.nii.gz").is_file()},
             facts=result["facts"],
+            network_input=_looked_at(looked_at, result.get("network_input_axis")),
         )
         maps = (*detection.zscores.values(), *detection.maps.values())
         for array in (detection.anomaly_score, detection.brain_mask, *maps, detection.anatomy.regions):
@@ -213,6 +232,13 @@ def read_results(folder: Path) -> tuple[Detection, SegmentationSettings, dict[st
     except Exception as error:  # any damage to any file
         words = str(error).splitlines()[0][:100].rstrip(". ") if str(error) else type(error).__name__
         raise BadResults(f"{folder.name} is incomplete or damaged ({words})", again) from error
+
+
+def _looked_at(images: dict[Modality, Volume], axis: int | None) -> NetworkInput | None:
+    if not images or axis is None:
+        return None
+    first = next(iter(images.values()))
+    return NetworkInput({m: first.with_array(image.array).array for m, image in images.items()}, first.affine, int(axis))
 
 
 def _plain(value: Any) -> Any:
