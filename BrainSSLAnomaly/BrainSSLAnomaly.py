@@ -84,6 +84,7 @@ class BrainSSLAnomalyParameterNode:
     fillHoles: bool = True
     smallest: Annotated[float, WithinRange(0, 10)] = 0.03
     oneSegmentEach: bool = False
+    explainFinding: bool = True
 
 
 class BrainSSLAnomalyWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
@@ -110,7 +111,8 @@ class BrainSSLAnomalyWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.run = panel.Run(self.ui)
         self.layers = panel.Layers(self.ui, self.onResultsChosen)
         self.tuning = panel.Tuning(self.ui, self.onSettingsMoved, self.onSettingsSettled)
-        self.findings = panel.Findings(self.ui, self.onReview)
+        self.explaining = panel.Explaining(self.ui, self.layers)
+        self.findings = panel.Findings(self.ui, self.onReview, self.explaining.show)
         self.handover = panel.Handover(self.ui)
         self.care = panel.Care(self.ui, self.run)
         self.session = None
@@ -129,6 +131,7 @@ class BrainSSLAnomalyWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """The module is closed or reloaded: the worker ends, nothing keeps observing."""
         self.run.cancel(now=True)
         self.tuning.stop()
+        self.explaining.stop()
         self._setParameterNode(None)
         self.removeObservers()
 
@@ -147,6 +150,7 @@ class BrainSSLAnomalyWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.run.cancel(now=True)
         self.tuning.stop()
         self.session = None
+        self.explaining.offer(None)
         self._setParameterNode(None)
 
     def onSceneReady(self, caller=None, event=None):
@@ -199,8 +203,7 @@ class BrainSSLAnomalyWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
                 self.tuning.put(results.settings)
                 self.layers.show(results)
                 self.mayFollow = not results.edited
-        self.findings.show(self.session)
-        self.handover.offer(self.session)
+        self._showFindings()
 
     def onSettingsMoved(self):
         """A slider moves: the display follows at once."""
@@ -241,6 +244,11 @@ class BrainSSLAnomalyWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         if self.mayFollow or not results.edited:
             self.session.show(self.ui.oneEachCheckBox.checked)
             self.layers.showSurface()
+        self.layers.refresh()
+        self._showFindings()
+
+    def _showFindings(self):
+        self.explaining.offer(self.session)
         self.findings.show(self.session)
         self.handover.offer(self.session)
 

@@ -49,6 +49,12 @@ def node_ids(scene):
     return {scene.GetNthNode(n).GetID() for n in range(scene.GetNumberOfNodes())}
 
 
+def array(node):
+    import slicer
+
+    return slicer.util.arrayFromVolume(node)
+
+
 def mask_of(node, reference):
     import slicer
 
@@ -211,6 +217,62 @@ def test_what_the_network_adds_survives_saving_and_goes_with_a_run_of_the_statis
     plain = replace(back, detector="statistical", maps={})
     left = Results.write(plain, {Modality.FLAIR: again.reference})
     assert left == again and list(left.layers) == ["score", "zscore-FLAIR", "zscore-T1"] and mine.GetScene() is scene
+
+
+def test_what_the_network_looked_at_is_kept_hidden_where_it_is_and_survives_saving(scene, scan_node, detection, tmp_path):
+    import slicer
+    import vtk
+    from BrainSSLAnomalyLib.errors import BadResults
+    from BrainSSLAnomalyLib.scene import Results
+    from BrainSSLAnomalyLib.scene.guessing import guess_scans
+
+    turn = vtk.vtkTransform()
+    turn.Translate(10, -20, 30)
+    turn.RotateZ(20)
+    transform = scene.AddNewNodeByClass("vtkMRMLLinearTransformNode", "turn")
+    transform.SetMatrixTransformToParent(turn.GetMatrix())
+    scan_node.SetAndObserveTransformNodeID(transform.GetID())
+    seen = as_by_network(detection)
+    results = Results.write(seen, {Modality.FLAIR: scan_node})
+    assert results.explainable and list(guess_scans().values()) == [scan_node]
+    count = len(node_ids(scene))
+    assert len(node_ids(scene)) == count and Results.write(seen, {Modality.FLAIR: scan_node}) == results
+    assert scene.WriteToMRB(str(tmp_path / "all.mrb"))
+    scene.Clear(False)
+    load(scene, tmp_path / "all.mrb")
+    (again,) = Results.everything()
+    for one in (again.looked_at, seen.network_input):
+        assert one.axis == 0
+    assert np.allclose(again.looked_at.affine, seen.network_input.affine, atol=1e-3)
+    assert np.allclose(again.looked_at.images[Modality.FLAIR], seen.network_input.images[Modality.FLAIR], atol=1e-5)
+    hidden = slicer.util.getNode("FLAIR network input FLAIR")
+    assert hidden.GetHideFromEditors()
+    plain = Results.write(replace(again.detection(), maps={}), {Modality.FLAIR: again.reference})
+    assert not plain.explainable and hidden.GetScene() is None
+    with pytest.raises(BadResults, match="detect again"):
+        _ = plain.looked_at
+
+
+def test_the_map_of_one_finding_is_named_after_it_and_goes_when_findings_are_cut_anew(scan_node, two_lesions, scene):
+    from BrainSSLAnomalyLib.scene import Results
+    from BrainSSLAnomalyLib.scene.session import Session
+
+    results = Results.write(as_by_network(two_lesions), {Modality.FLAIR: scan_node})
+    session = Session(results)
+    for number in (2, 1):
+        node = results.write_finding_map(number, (session.segmentation.labels == number).astype(np.float32))
+        assert list(results.layers)[-1] == "finding" and results.layers["finding"] is node
+        assert node.GetName() == f"FLAIR Grad-CAM of finding {number}" == f"FLAIR {node.GetAttribute('BrainSSLAnomaly.Layer')}"
+    assert np.array_equal(array(node) > 0, session.segmentation.labels == 1)
+    session.cut(session.settings)
+    session.reject([2])
+    assert "finding" in results.layers
+    assert set(results.detection().maps) == set(MapName)
+    session.cut(SegmentationSettings(ThresholdSettings(threshold=0.5, low=0.4)))
+    assert "finding" not in results.layers and node.GetScene() is None
+    results.write_finding_map(1, np.zeros(two_lesions.brain_mask.shape, np.float32))
+    Results.write(as_by_network(two_lesions), {Modality.FLAIR: scan_node})
+    assert "finding" not in results.layers and "gradcam" in results.layers
 
 
 def test_a_run_that_fails_leaves_the_scene_as_it_was(scene, scan_node):

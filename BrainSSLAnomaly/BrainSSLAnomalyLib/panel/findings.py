@@ -17,11 +17,13 @@ class Findings:
     Args:
         ui: the panel's widgets by name.
         review: called with numbers of findings, and whether they are rejected.
+        looked_at: called with the number of the finding that a reader has selected.
     """
 
-    def __init__(self, ui: Any, review: Callable[[Sequence[int], bool], None]) -> None:
+    def __init__(self, ui: Any, review: Callable[[Sequence[int], bool], None], looked_at: Callable[[int], None]) -> None:
         self._ui = ui
         self._review = review
+        self._looked_at = looked_at
         self._session: Any = None
         self._busy = False
         ui.findingsTable.connect("itemSelectionChanged()", self._on_select)
@@ -103,6 +105,7 @@ class Findings:
         chosen = self.selected()
         if not self._busy and self._session and len(chosen) == 1:
             jump(self._session.findings[chosen[0] - 1].peak_ras)
+            self._looked_at(chosen[0])
 
     def _enable(self) -> None:
         chosen = bool(self._session and self.selected())

@@ -23,6 +23,7 @@ class Layers:
         self._ui = ui
         self._chosen = chosen
         self._listed: list[Any] = []
+        self._nodes: list[Any] = []
         self._results: Any = None
         self._hidden = self._busy = False
         ui.flipButton.connect("toggled(bool)", self._update)
@@ -59,19 +60,34 @@ class Layers:
             self._choose(keep)
 
     def show(self, results: Any) -> None:
-        """These results' maps over their scan."""
+        """These results' maps over their scan, the main one first."""
         self._results = results
-        self._busy = True
-        titles = [node.GetAttribute("BrainSSLAnomaly.Layer") for node in results.layers.values()]
-        for selector, first in ((self._ui.layerSelector, 1), (self._ui.secondLayerSelector, 0)):
-            selector.clear()
-            selector.addItem(_("None"))
-            for title in titles:
-                selector.addItem(title)
-            selector.currentIndex = first
         self._ui.flipButton.checked = False
+        self._fill("", "")
+
+    def refresh(self, title: str = "") -> None:
+        """List the maps anew where one came or went; what was chosen stays chosen.
+
+        Args:
+            title: of the map to be shown first from now on.
+        """
+        if self._results is not None and (title or self._nodes != self._maps()):
+            self._fill(title or self._ui.layerSelector.currentText, self._ui.secondLayerSelector.currentText)
+
+    def _fill(self, first: str, second: str) -> None:
+        self._busy = True
+        self._nodes = self._maps()
+        titles = [_("None"), *(node.GetAttribute("BrainSSLAnomaly.Layer") for node in self._nodes)]
+        for selector, title, other in ((self._ui.layerSelector, first, 1), (self._ui.secondLayerSelector, second, 0)):
+            selector.clear()
+            for name in titles:
+                selector.addItem(name)
+            selector.currentIndex = titles.index(title) if title in titles else other
         self._busy = False
         self._on_layer()
+
+    def _maps(self) -> list[Any]:
+        return list(self._results.layers.values()) if self._results else []
 
     def hideBelow(self, level: float) -> None:
         """The display of the score follows a threshold at once."""
@@ -100,8 +116,9 @@ class Layers:
             self._choose(self._listed[index])
 
     def _node(self, selector: Any) -> Any:
-        nodes = [None, *self._results.layers.values()] if self._results else [None]
-        return nodes[selector.currentIndex] if 0 <= selector.currentIndex < len(nodes) else None
+        nodes = [None, *self._nodes] if self._results else [None]
+        node = nodes[selector.currentIndex] if 0 <= selector.currentIndex < len(nodes) else None
+        return node if node is not None and node.GetScene() is not None else None
 
     def _on_layer(self, *_unused: object) -> None:
         from ..scene.maps import limits

@@ -61,10 +61,26 @@ _KINDS = (
     _network(MapName.LATENT, "feature distance", "cosine, 0–2"),
     _network(MapName.UNCERTAINTY, "uncertainty", "SD of the logit"),
     _network(MapName.GRADCAM, "Grad-CAM of all findings", "0–1"),
+    _Kind("finding", "Grad-CAM of finding", HEAT, (0.0, HEAT_MAPS[MapName.GRADCAM][1]), "0–1, within this finding's map", lambda d: {}),
 )
 
 MAIN = _KINDS[0].key
 """The layer that is shown first, and that the threshold cuts."""
+
+
+FINDING = _KINDS[-1].key
+"""The layer of the one finding that was last asked about. No detection holds it: findings come and go with the threshold."""
+
+
+def finding_layer(number: int, heat: NDArray[np.float32]) -> Layer:
+    """The Grad-CAM of one finding.
+
+    Args:
+        number: of the finding.
+        heat: (k, j, i) on the grid of the detection, 0 to 1.
+    """
+    kind = _KINDS[-1]
+    return Layer(kind.key, f"{kind.title} {number}", kind.colours, kind.window, kind.unit, heat)
 
 
 def rank(key: str) -> int:

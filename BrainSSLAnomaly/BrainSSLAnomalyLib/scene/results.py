@@ -8,15 +8,17 @@ from typing import Any
 
 import numpy as np
 import slicer
+from numpy.typing import NDArray
 
 from ..anatomy import PatientAnatomy
-from ..detection import Detection, MapName, Segmentation
+from ..detection import Detection, MapName, NetworkInput, Segmentation
 from ..errors import BadResults, BrainSSLAnomalyError
 from ..settings import SegmentationSettings, segmentation_from_dict, to_dict
 from ..study import Modality, Scan, Volume
 from . import hierarchy
 from .grids import local_affine, world_affine
-from .layers import MAIN, layers_of, rank
+from .layers import FINDING, MAIN, Layer, finding_layer, layers_of, rank
+from .looked_at import has_input, read_input, write_input
 from .maps import array_of, dress, remove_node, write_map
 from .masks import fingerprint, new_segmentation, our_segments, write_segments
 from .tables import write_table
@@ -104,7 +106,7 @@ class Results:
         return results
 
     def detection(self) -> Detection:
-        """The detection, made again from the nodes; places are those of the scene as it is now.
+        """The detection, made again from the nodes; places are those of the scene as it is now. `looked_at` is not part of it.
 
         Raises:
             BadResults: a node is gone or was changed.
@@ -227,6 +229,43 @@ class Results:
         self._record = {**self._record, "fingerprint": fingerprint(node, reference), "settings": to_dict(settings)}
         return node
 
+    @property
+    def explainable(self) -> bool:
+        """Whether what the network looked at was kept, so that a single finding can be explained."""
+        return has_input(self.node)
+
+    @property
+    def looked_at(self) -> NetworkInput:
+        """What the network looked at.
+
+        Raises:
+            BadResults: it was not kept, or was changed.
+        """
+        return read_input(self.node)
+
+    def write_finding_map(self, number: int, heat: NDArray[np.float32]) -> Node:
+        """The Grad-CAM of one finding as a layer, in the place of the last one; returns its node.
+
+        Args:
+            number: of the finding.
+            heat: (k, j, i) on the grid of the reference, 0 to 1.
+
+        Raises:
+            BadResults: the reference no longer has that grid.
+        """
+        reference = self.reference
+        assert reference is not None
+        layer = finding_layer(number, heat)
+        self._write_layer(layer, reference, [])
+        node = self.layers[FINDING]
+        node.SetAttribute("BrainSSLAnomaly.Layer", layer.title)
+        node.SetName(f"{reference.GetName()} {layer.title}")
+        return node
+
+    def drop_finding_map(self) -> None:
+        """Take that layer out: its finding is no longer what it was."""
+        self._drop_stale(set(self.layers) - {FINDING})
+
     def let_go_of_segmentation(self) -> Node | None:
         """Leave the segmentation to whoever edited it; the next mask goes into a new one."""
         node = self.segmentation
@@ -255,13 +294,8 @@ class Results:
 
     def _fill(self, detection: Detection, reference: Node, made: list[Node]) -> None:
         for layer in layers_of(detection):
-            old = self._get(f"layer-{layer.key}")
-            node = write_map(old, f"{reference.GetName()} {layer.title}", layer.array.astype(np.float32), reference)
-            if old is None:
-                made.append(node)
-                dress(node, layer, reference)
-                node.SetAttribute("BrainSSLAnomaly.Layer", layer.title)
-            self._adopt(f"layer-{layer.key}", node, reference)
+            self._write_layer(layer, reference, made)
+        write_input(self.node, detection.network_input, reference, made, SOURCE)
         arrays = (detection.brain_mask.astype(np.uint8), detection.anatomy.regions, detection.anatomy.zones)
         for name, array in zip(_ANATOMY, arrays, strict=True):
             old = self._get(name)
@@ -270,6 +304,15 @@ class Results:
                 made.append(node)
                 node.SetHideFromEditors(True)
             self.node.SetNodeReferenceID(name, node.GetID())
+
+    def _write_layer(self, layer: Layer, reference: Node, made: list[Node]) -> None:
+        old = self._get(f"layer-{layer.key}")
+        node = write_map(old, f"{reference.GetName()} {layer.title}", layer.array.astype(np.float32), reference)
+        if old is None:
+            made.append(node)
+            dress(node, layer, reference)
+            node.SetAttribute("BrainSSLAnomaly.Layer", layer.title)
+        self._adopt(f"layer-{layer.key}", node, reference)
 
     def _adopt(self, role: str, node: Node, reference: Node | None = None) -> None:
         """Remember a node, note where it came from, and put it into the folder of the results."""

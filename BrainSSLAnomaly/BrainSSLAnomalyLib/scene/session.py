@@ -46,7 +46,9 @@ class Session:
         return self._segmenter.level(settings.threshold)
 
     def cut(self, settings: SegmentationSettings) -> Segmentation:
-        """Mask and findings anew; nothing in the scene changes before `show`."""
+        """Mask and findings anew; nothing in the scene changes before `show`, but that the map of a former finding goes."""
+        if settings != self.settings:
+            self.results.drop_finding_map()
         self.settings = settings
         self.segmentation = self._segmenter.segment(settings)
         return self.segmentation
