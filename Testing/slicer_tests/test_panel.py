@@ -623,6 +623,25 @@ def test_the_real_worker_explains_a_finding(seen):
     assert panel.ui.layerSelector.currentText == "Grad-CAM of finding 1"
 
 
+def test_the_network_behind_the_panel_brings_its_layers_and_explains_a_finding(loaded):
+    from BrainSSLAnomalyLib.scene import Results
+
+    for package in ("torch", "monai", "einops"):
+        pytest.importorskip(package)
+    panel, _ = loaded
+    panel.ui.detectorSelector.setCurrentText("hybrid")
+    panel.ui.deviceSelector.setCurrentText("cpu")
+    click(panel.ui.detectButton)
+    until(lambda: not panel.run.running)
+    (results,) = Results.everything()
+    assert panel.session.detection.detector == "hybrid", panel.ui.statusMessage.text
+    assert {"reconstruction", "reconstruction_error", "latent_distance", "uncertainty", "gradcam"} <= set(results.layers)
+    assert results.explainable and panel.ui.flipButton.enabled and panel.ui.findingsTable.rowCount > 0
+    panel.ui.findingsTable.selectRow(0)
+    until(lambda: not panel.explaining.running)
+    assert panel.ui.layerSelector.currentText == "Grad-CAM of finding 1", panel.ui.explainMessage.text
+
+
 def test_one_segment_a_finding_and_the_surface_on_demand(detected):
     panel, results = detected
     panel.ui.oneEachCheckBox.checked = True
