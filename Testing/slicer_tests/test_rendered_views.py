@@ -19,9 +19,9 @@ import sys
 import numpy as np
 import mrml_core
 slicer = mrml_core.start()
-from conftest import make_detection
+from conftest import as_by_network, make_detection
 from rendered_views import render
-detection = make_detection()
+detection = as_by_network(make_detection())
 scan = slicer.util.addVolumeFromArray(detection.reference.array, ijkToRAS=detection.reference.affine, name="FLAIR")
 scan.CreateDefaultDisplayNodes()
 scan.GetDisplayNode().AutoWindowLevelOff()
@@ -35,6 +35,9 @@ for name, maps in {"score": ["score"], "z": ["zscore-T1"], "both": ["score", "zs
     show_layers(scan, [layers[m] for m in maps], 0.6)
     view.logic.FitSliceToBackground()
     view.node.JumpSlice(-24, 30, 15)
+    pictures[name] = view.picture()
+for name, background, maps in (("scan", scan, []), ("healthy", layers["reconstruction"], []), ("error", scan, ["reconstruction_error"])):
+    show_layers(background, [layers[m] for m in maps], 1.0)
     pictures[name] = view.picture()
 np.savez(sys.argv[1], **pictures)
 """
@@ -93,3 +96,15 @@ def test_a_map_of_deviations_hides_nothing_where_all_is_healthy(pictures):
     red, green, blue = colours(pictures["z"])
     assert ((abs(red - green) < 6) & (abs(green - blue) < 6) & (red > 60)).mean() > 0.2
     assert ((blue - red > 60) & (blue > 120)).sum() > 100  # darker than healthy is blue
+
+
+def test_flipping_to_the_reconstruction_takes_the_lesion_away_and_nothing_else(pictures):
+    change = abs(pictures["scan"].astype(int) - pictures["healthy"]).sum(-1) > 30
+    lesion = (pictures["error"].max(-1).astype(int) - pictures["error"].min(-1)) > 60
+    assert change.sum() > 100 and change.mean() < 0.05
+    assert (change & lesion).sum() > 0.8 * change.sum()
+
+
+def test_a_heat_map_leaves_the_scan_visible_where_it_is_near_nothing(pictures):
+    red, green, blue = colours(pictures["error"])
+    assert ((abs(red - green) < 6) & (abs(green - blue) < 6) & (red > 60)).mean() > 0.2
