@@ -31,9 +31,9 @@ MAY_LEAN_ON = {
     "hybrid": LEAVES | {"preparation", "scoring", "network"},
     "detector": LEAVES | {"preparation", "scoring", "network", "hybrid"},
     "fallback": LEAVES | {"detector"},
-    "explaining": LEAVES | {"imageio", "hybrid", "network", "fallback"},
-    "worker": LEAVES | {"imageio", "fallback", "explaining", "segmentation"},
-    "jobs": LEAVES | {"imageio", "worker", "explaining"},
+    "question": LEAVES | {"imageio", "hybrid", "network", "fallback"},
+    "worker": LEAVES | {"imageio", "fallback", "question", "segmentation"},
+    "jobs": LEAVES | {"imageio", "worker", "question"},
     "panel": LEAVES | {"scene", "jobs", "imageio", "segmentation", "report", "demo"},
     "scene": LEAVES | {"imageio", "segmentation", "report"},
 }

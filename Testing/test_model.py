@@ -120,7 +120,7 @@ def test_the_grad_cam_of_all_that_was_marked_asked_again_is_that_of_the_detectio
 
 
 def test_a_finding_is_explained_in_the_worker_from_what_was_written_and_by_itself(found, tmp_path):
-    from BrainSSLAnomalyLib import explaining, worker
+    from BrainSSLAnomalyLib import question, worker
 
     cut = segment(found, SegmentationSettings())
     write_results(tmp_path, found, cut, SegmentationSettings(), HYBRID, with_input=True)
@@ -132,13 +132,13 @@ def test_a_finding_is_explained_in_the_worker_from_what_was_written_and_by_itsel
         asked = cut.labels == number
         scratch = tmp_path / str(number)
         scratch.mkdir()
-        explaining.write_question(scratch, looked_at, brain, asked, Device.CPU)
+        question.write_question(scratch, looked_at, brain, asked, Device.CPU)
         with open(scratch / "messages", "w+") as stream:
             voice = worker.Voice(stream)
             worker.run(scratch, voice, worker.Watch(scratch, voice))
             stream.seek(0)
             assert '"done"' in stream.read()
-        heat = explaining.read_answer(scratch / worker.RESULTS)
+        heat = question.read_answer(scratch / worker.RESULTS)
         heats.append(heat)
         assert heat.shape == asked.shape and heat.min() >= 0 and heat.max() > 0.3 and not heat[~found.brain_mask].any()
     first, second = heats
@@ -146,12 +146,12 @@ def test_a_finding_is_explained_in_the_worker_from_what_was_written_and_by_itsel
 
 
 def test_a_damaged_question_is_refused_in_a_sentence(tmp_path):
-    from BrainSSLAnomalyLib import explaining
+    from BrainSSLAnomalyLib import question
     from BrainSSLAnomalyLib.errors import BadSettings
 
-    (tmp_path / explaining.QUESTION).write_bytes(b"PK\x03\x04 and no more")
+    (tmp_path / question.QUESTION).write_bytes(b"PK\x03\x04 and no more")
     with pytest.raises(BadSettings, match="choose the finding again"):
-        explaining.answer(tmp_path, tmp_path / "results", lambda *_: None)
+        question.answer(tmp_path, tmp_path / "results", lambda *_: None)
 
 
 def test_lesions_that_were_put_in_score_higher_than_the_rest_of_the_brain(found, patient):

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from .detection import Detection, NetworkInput
 from .errors import BrainSSLAnomalyError
-from .explaining import read_answer, write_question
+from .question import read_answer, write_question
 from .settings import DetectionSettings, Device, SegmentationSettings, to_dict
 from .study import Study, Volume
 from .worker import CANCEL, OUT_OF_MEMORY, REQUEST, RESULTS, WATCHED, speaks_of_memory

@@ -1,6 +1,6 @@
 """The slow half in a process of its own: ``python -m BrainSSLAnomalyLib.worker SCRATCH``.
 
-The scratch folder holds ``request.json`` and the scans it names, or a question about a finding (see `explaining`). Results go into its
+The scratch folder holds ``request.json`` and the scans it names, or a question about a finding (see `question`). Results go into its
 subfolder ``results``, whole or not at all.
 One JSON object a line goes to standard output: ``progress`` with stage and fraction, ``alive`` every second, at last ``done`` or
 ``failed``. A file ``cancel`` in the folder stops the work: at the next step, or a second later wherever it is. So does the end
@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from .errors import BadSettings, BrainSSLAnomalyError, Cancelled
-from .explaining import QUESTION, answer
+from .question import QUESTION, answer
 from .settings import detection_from_dict, segmentation_from_dict
 from .study import Modality, Study
 
