@@ -183,12 +183,12 @@ def attended(given: NetworkInput, model: Model, asked: NDArray, progress: Callab
     """
     axis, side = given.study.axes[0], model.network.multiple
     weight, slices = (np.moveaxis(a, a.ndim - 3 + axis, 0) for a in (_asked(given, asked), given.images))
-    shares = np.zeros(weight.shape, np.float32)
+    shares: NDArray[np.float32] = np.zeros(weight.shape, np.float32)
     chosen = np.flatnonzero(weight.any((1, 2)))
     for n, at in enumerate(chosen):
         shares[at] = attention(model.network, slices[at], given.present, weight[at])
         progress((n + 1) / len(chosen))
-    _, height, width = shares.shape
+    height, width = shares.shape[1], shares.shape[2]
     shares *= -(-height // side) * -(-width // side)  # patches of a slice
     return given.study.back(np.moveaxis(shares, 0, axis) * given.study.brain)
 

@@ -33,10 +33,10 @@ def scans_again(detection: Detection, folder: Path, places: Sequence[Path] = ())
         BadResults: a scan is no longer there, or is another than the one that was detected in.
     """
     folder = Path(folder).resolve()
-    inside, around = (folder, folder / MADE), (folder.parent, Path.cwd())
+    around = (folder, folder.parent, Path.cwd())
 
     def again(scan: Scan) -> Scan:
-        return _again(scan, [*places, *inside, *(around if scan.sha256 else ())])
+        return _again(scan, [*places, folder / MADE, *(around if scan.sha256 else ())])
 
     scans = {s.modality: s if s.modality is detection.modality else again(s) for s in detection.inputs}
     return Study({detection.modality: Scan(detection.reference, detection.modality), **scans})

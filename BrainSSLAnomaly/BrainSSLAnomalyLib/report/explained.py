@@ -8,6 +8,9 @@ from numpy.typing import NDArray
 from ..detection import Detection, MapName, Segmentation
 from .figures import HEAT, HEAT_MAPS, MASK_COLOUR, canonical, letters, new_figure, pixel, plane_of, png, proportion
 
+SEEN = 0.02
+"""Below this share of its strongest place a map is black to the eye."""
+
 _GRADCAM, _ATTENTION = "explained", "attention"
 _PLANES = ("axial", "coronal", "sagittal")
 _LETTERS = ((("R", "L"), ("A", "P")), (("R", "L"), ("S", "I")), (("P", "A"), ("S", "I")))
@@ -36,7 +39,7 @@ def explanation_figure(
     mask, shape = plane_of(view.mask, axis, n), pixel(view, axis)
     most = max(2.0, float(np.percentile(plane_of(view.maps[_ATTENTION], axis, n), 99.5)))
     error_title, error_top = HEAT_MAPS[MapName.ERROR]
-    nothing = "" if gradcam.any() else ", nothing here"
+    nothing = "" if float(plane_of(view.maps[_GRADCAM], axis, n).max()) > SEEN else ", nothing here"
     panels = (
         (f"scan, {_PLANES[axis]}", view.image, "gray", view.window),
         ("healthy reconstruction", view.maps[MapName.RECONSTRUCTION], "gray", view.window),
