@@ -1,4 +1,4 @@
-"""Findings as a table that other programs read."""
+"""Findings and regions as tables that other programs read."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from ..detection import Finding
 from ..study import Modality
+from .regions import RegionRow
 
 
 def findings_csv(findings: Sequence[Finding], modalities: Sequence[Modality]) -> str:
@@ -29,5 +30,25 @@ def findings_csv(findings: Sequence[Finding], modalities: Sequence[Modality]) ->
         scores = [f"{z[m]:.2f}" if m in z else "" for m in modalities]
         writer.writerow(
             [f.number, f"{f.volume_ml:.4f}", *places, f"{f.peak_score:.4f}", f"{f.mean_score:.4f}", f.place, f.certainty, *scores]
+        )
+    return stream.getvalue()
+
+
+def regions_csv(rows: Sequence[RegionRow], modalities: Sequence[Modality]) -> str:
+    """One row a region; volumes in ml, z-scores in SD (see `RegionRow`).
+
+    Args:
+        rows: most unusual first.
+        modalities: those with a z-score.
+    """
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    scores = ["mean_score", "p99_score", "score_0.1_ml_reaches"]
+    writer.writerow(["region", "volume_ml", *scores, "marked_ml", *(f"median_zscore_{m.key}" for m in modalities)])
+    for r in rows:
+        reached = "" if r.reached_score is None else f"{r.reached_score:.4f}"
+        z = [f"{r.zscores[m]:.2f}" for m in modalities]
+        writer.writerow(
+            [r.region.words, f"{r.volume_ml:.3f}", f"{r.mean_score:.4f}", f"{r.high_score:.4f}", reached, f"{r.marked_ml:.4f}", *z]
         )
     return stream.getvalue()
