@@ -18,6 +18,7 @@ from BrainSSLAnomalyLib.study import Modality, Volume  # noqa: E402
 from test_explaining import tiny  # noqa: E402
 
 from training import embedding_picture as drawn  # noqa: E402
+from training import scan_embeddings  # noqa: E402
 from training.benchmark.cases import Case  # noqa: E402
 
 
@@ -41,6 +42,20 @@ def test_a_scan_gains_nothing_from_other_scans_of_the_same_person():
     scans = some_points()
     twin = drawn.Point(drawn.REAL, Modality.T1, "person 0", scans[12].embedding)  # its anomalous scan, said to be healthy
     assert drawn.distances([*scans, twin])[12] == pytest.approx(drawn.distances(scans)[12])
+
+
+def test_a_contrast_is_no_anomaly():
+    scans = some_points()
+    shift = {Modality.T1: 0.0, Modality.T2: 50.0, Modality.FLAIR: -80.0}
+    moved = [drawn.Point(p.group, p.modality, p.person, p.embedding + np.float32(shift[p.modality])) for p in scans]
+    assert np.allclose(drawn.distances(moved), drawn.distances(scans), rtol=1e-2)
+
+
+def test_a_contrast_of_which_nobody_else_is_healthy_is_refused():
+    scans = [drawn.Point(p.group, Modality.T1, p.person, p.embedding) for p in some_points()]
+    flair = drawn.Point(drawn.LESIONS, Modality.FLAIR, "x", scans[0].embedding)
+    with pytest.raises(SystemExit, match="FLAIR"):
+        drawn.distances([*scans, flair])
 
 
 def test_too_few_healthy_people_are_refused():
@@ -69,9 +84,9 @@ def test_the_embedding_of_a_scan_is_the_one_that_the_network_gives_when_it_looks
     present = np.eye(len(CHANNELS), dtype=np.float32)[1]
     brain = np.ones(shape, bool)
     given = NetworkInput(UprightStudy({}, brain, np.eye(4), (0, 2), Volume(brain, np.eye(4))), images, present)
-    found = drawn.embedding(given, network, every=1)
+    found = scan_embeddings.embedding(given, network, every=1)
     assert np.allclose(found, look(network, images, present, (0, 2)).embedding, atol=1e-5)
-    assert np.linalg.norm(drawn.embedding(given, network)) == pytest.approx(1, abs=1e-5)
+    assert np.linalg.norm(scan_embeddings.embedding(given, network)) == pytest.approx(1, abs=1e-5)
 
 
 def test_the_command_draws_a_small_picture_and_prints_the_auroc(tmp_path, monkeypatch, capsys):
@@ -83,7 +98,8 @@ def test_the_command_draws_a_small_picture_and_prints_the_auroc(tmp_path, monkey
     assert content.startswith(b"\x89PNG") and len(content) < 200_000
     assert [p.name for p in (tmp_path / "new").iterdir()] == ["embedding.png"]
     said = capsys.readouterr().out
-    assert "synthetic anomalies: AUROC 1.00 (5 against 12)" in said and "glioma: AUROC 1.00" in said
+    assert "1.00 lesions put into healthy scans (5) against healthy (6)" in said and "1.00 glioma (1) against" in said
+    assert "synthetic with lesions (0)" not in said
 
 
 def test_the_axes_say_how_much_of_healthy_variance_they_show(monkeypatch):
@@ -93,4 +109,4 @@ def test_the_axes_say_how_much_of_healthy_variance_they_show(monkeypatch):
     for name in ("set_xlabel", "set_ylabel"):
         monkeypatch.setattr(Axes, name, lambda self, label, **_: said.append(label))
     drawn.picture(some_points())
-    assert len(said) == 2 and all("%" in label and "healthy" in label for label in said)
+    assert len(said) == 4 and all("%" in label and "healthy" in label for label in said)
