@@ -11,7 +11,7 @@ from BrainSSLAnomalyLib import detector
 from BrainSSLAnomalyLib.demo import synthetic_patient
 from BrainSSLAnomalyLib.detection import MapName
 from BrainSSLAnomalyLib.detector import chosen, detect
-from BrainSSLAnomalyLib.errors import Cancelled, DamagedModel
+from BrainSSLAnomalyLib.errors import BadSettings, Cancelled, DamagedModel
 from BrainSSLAnomalyLib.imageio import read_results, write_results
 from BrainSSLAnomalyLib.report import write_report
 from BrainSSLAnomalyLib.resources import resource
@@ -43,7 +43,7 @@ monai = pytest.importorskip("monai", reason="the model needs MONAI: pip install 
 pytest.importorskip("einops", reason="MONAI's transformer needs einops: pip install 'brain-ssl-anomaly[model]'")
 
 from BrainSSLAnomalyLib.network import bundle  # noqa: E402
-from BrainSSLAnomalyLib.network.model import BUNDLE, PATCHES, StackedNetwork, load_model  # noqa: E402
+from BrainSSLAnomalyLib.network.model import BUNDLE, PATCHES, StackedNetwork, load_model, torch_device  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -152,6 +152,13 @@ def test_every_score_can_be_chosen(score, patient):
     detection = detect(patient[0], DetectionSettings(DetectorName.HYBRID, score=score, explain=False, device=Device.CPU))
     assert detection.facts["score"] == score.value and detection.anomaly_score.max() > 0
     assert MapName.GRADCAM not in detection.maps
+
+
+def test_a_gpu_that_is_not_there_is_missed_in_a_sentence(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert torch_device(Device.AUTO).type == "cpu"
+    with pytest.raises(BadSettings, match="no GPU"):
+        torch_device(Device.CUDA)
 
 
 def test_looking_can_be_stopped(patient):
