@@ -105,9 +105,9 @@ def _explained(
 
     if not numbers:
         return
+    model = model or load_model(settings.device)  # first, since it may not be there
     look = anatomy_eyes(settings.anatomy)[0]
     prepared = prepare(study, look=look, correct_bias=settings.correct_bias, progress=lambda s, f: progress(s, _PREPARED * f))
-    model = model or load_model(settings.device)
     maps = {name: detection.maps[name] for name in (MapName.RECONSTRUCTION, MapName.ERROR) if name in detection.maps}
     if len(maps) < 2:
         maps = _looked(prepared, model, lambda f: progress("Looking for anomalies", _PREPARED + (_LOOKED - _PREPARED) * f))

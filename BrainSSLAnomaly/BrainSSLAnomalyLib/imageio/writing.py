@@ -119,7 +119,8 @@ def drop_explanations(folder: Path) -> None:
     """Take away the explanations of findings that are about to get other numbers."""
     inside = folder / EXPLANATIONS
     for path in inside.glob("finding_*"):
-        path.unlink()
+        if path.is_file():
+            path.unlink()
     if inside.is_dir() and not any(inside.iterdir()):
         inside.rmdir()
 

@@ -37,8 +37,9 @@ class RegionRow:
 
 def region_rows(detection: Detection, segmentation: Segmentation) -> list[RegionRow]:
     """Every region that the brain has, the most unusual first: by the score that 0.1 ml reaches, then by the 99th percentile."""
-    inside = np.flatnonzero(detection.anatomy.regions.ravel())
-    names = detection.anatomy.regions.ravel()[inside]
+    codes = detection.anatomy.regions.ravel()
+    inside = np.flatnonzero((codes > Region.OUTSIDE) & (codes < len(Region)))
+    names = codes[inside]
     order = np.argsort(names, kind="stable")
     inside, names = inside[order], names[order]
     voxel_ml, rows = detection.reference.voxel_ml, []
