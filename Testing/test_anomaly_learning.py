@@ -162,3 +162,10 @@ def test_every_part_of_the_loss_is_finite_and_reaches_the_network_and_weights_of
 
 def test_settings_are_read_from_a_config():
     assert settings_from({"slices": {"without": ["blurred"]}, "network": {"features": [16, 32]}}).network.features == (16, 32)
+
+
+@pytest.mark.parametrize("kind", sorted({*anomalies.SMALL, *anomalies.LARGE}))
+def test_one_kind_alone_can_be_drawn(kind):
+    others = tuple(k for k in {*anomalies.SMALL, *anomalies.LARGE} if k != kind)
+    changed = [anomalies.add(brain(), seeded(n), healthy=0.0, without=others)[1].any() for n in range(8)]
+    assert any(changed)

@@ -1,5 +1,7 @@
 """``python -m training.benchmark.ablation``: what each score, the fusion, the transformer and the test-time copies are worth.
 
+And what the network makes of each kind of synthetic anomaly, one of which it was never trained on.
+
 Synthetic patients from label maps that training never saw, and real healthy scans with lesions put in; the seeds differ from those that
 the fusion was fitted on, the healthy scans that carry the lesions are the same few. The measuring cases are not opened.
 """
@@ -34,8 +36,12 @@ from BrainSSLAnomalyLib.study import Modality, Study, Volume
 from numpy.typing import NDArray
 from torch import nn
 
+from ..anomaly_task import AnomalySettings
 from ..build_model import HELD_OUT, MAPS, SETS
+from ..synthesis.archive import ARCHIVE, read
 from ..synthesis.implanted import implanted
+from ..train import read_config
+from . import kinds
 from .measures import cuts, dice
 from .summary import interval
 from .synthetic import patient
@@ -58,11 +64,13 @@ never saw, and on real healthy scans with lesions put in.
 python -m training.benchmark.ablation
 ```
 
-* Each cell is the mean **average precision**, which needs no threshold, and after the stroke the mean **Dice** at the default thresholds
-  behind the score's own table of healthy scans. Below it the bootstrap interval of the average precision over patients, from 3 on.
-* In the columns of healthy scans: median ml that the default thresholds mark.
+* **Scores**: each cell is the mean **average precision**, which needs no threshold, and after the stroke the mean **Dice** at the default
+  thresholds behind the score's own table of healthy scans. Below it the bootstrap interval of the average precision over patients, from 3
+  on. In the columns of healthy scans: median ml that the default thresholds mark.
 * The fusion's weights were fitted on other seeds of the same kinds (`training/build_model.py`), its real scans being the same ones.
 * *Transformer bypassed*: the same weights, its blocks left out, to see how much rests on them; not a network trained without.
+* **Kinds**: average precision over all voxels of slices of label maps that training never saw, one contrast shown; of the anomaly logit,
+  and of the reconstruction error (L1).
 
 {START}
 {END}
@@ -172,8 +180,9 @@ def _one_thread() -> None:
 
 
 def main(
-    patients: Annotated[int, typer.Option(help="Synthetic patients, a third of them healthy.")] = 9,
-    implants: Annotated[int, typer.Option(help="Real healthy scans with lesions put in: FLAIR, T2 and T1 in turn.")] = 18,
+    patients: Annotated[int, typer.Option(help="Synthetic patients, a third of them healthy.")] = 6,
+    implants: Annotated[int, typer.Option(help="Real healthy scans with lesions put in: FLAIR, T2 and T1 in turn.")] = 12,
+    archive: Path = ARCHIVE,
     workers: int = 2,
     target: Annotated[Path, typer.Option(help="Page whose table is replaced; made if it does not exist.", show_default=False)] = TARGET,
 ) -> None:
@@ -186,7 +195,10 @@ def main(
             rows += found
             said = (f"{column} {f.average_precision:.2f}/{f.dice:.2f}" for column, name, f in found if name == FUSED)
             typer.echo(f"{draw.__name__} {seed}: " + "; ".join(said), err=True)
-    rewrite(target, table(rows), PAGE)
+    left_out = read_config("anomaly_cpu")[0]
+    assert isinstance(left_out, AnomalySettings)
+    of_kinds = kinds.table(kinds.average_precisions(read(archive)), left_out.slices.without)
+    rewrite(target, f"## Scores\n\n{table(rows)}\n\n## Kinds\n\n{of_kinds}", PAGE)
     typer.echo(target)
 
 
