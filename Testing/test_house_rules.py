@@ -30,6 +30,7 @@ MAY_LEAN_ON = {
     "demo": LEAVES | {"preparation"},
     "hybrid": LEAVES | {"preparation", "scoring", "network"},
     "detector": LEAVES | {"preparation", "scoring", "network", "hybrid"},
+    "explaining": LEAVES | {"imageio", "preparation", "network", "hybrid", "detector", "segmentation", "report"},
     "worker": LEAVES | {"imageio", "detector", "segmentation"},
     "jobs": LEAVES | {"imageio", "worker"},
     "panel": LEAVES | {"scene", "jobs", "imageio", "segmentation", "report", "demo"},

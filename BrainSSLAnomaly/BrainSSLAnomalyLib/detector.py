@@ -102,10 +102,15 @@ def chosen(settings: DetectionSettings, modalities: tuple[Modality, ...]) -> tup
         wanted = DetectorName.HYBRID if closest(modalities, ALL_KEYS) in HYBRID_IS_BETTER else DetectorName.STATISTICAL
     if wanted is DetectorName.STATISTICAL:
         return wanted, ScoreName.STATISTICAL, ""
-    if not all(find_spec(name) for name in _NETWORK_PACKAGES):
+    if not networks_can_run():
         said = "Without PyTorch and MONAI the statistical detector has looked instead of the network: install them, see the README."
         return DetectorName.STATISTICAL, ScoreName.STATISTICAL, said
     return wanted, settings.score, ""
+
+
+def networks_can_run() -> bool:
+    """Whether what networks need is installed."""
+    return all(find_spec(name) for name in _NETWORK_PACKAGES)
 
 
 class _Looking:
@@ -143,10 +148,7 @@ class _Looking:
             told = lambda f: self._progress("Explaining", 0.8 + 0.2 * f)  # noqa: E731
             maps[MapName.GRADCAM] = self._hybrid.gradcam(self._view, self._model, score > EXPLAINED, told)
         self.seconds["Explaining"] = time.perf_counter() - start
-        whole = {name: prepared.whole(array.astype(np.float32)) for name, array in maps.items()}
-        healthy = prepared.reference.array.astype(np.float32)
-        healthy[prepared.box] = maps[MapName.RECONSTRUCTION]
-        return {**whole, MapName.RECONSTRUCTION: healthy}
+        return self._hybrid.whole_maps(prepared, maps)
 
 
 @lru_cache(maxsize=1)
@@ -160,7 +162,7 @@ def anatomy_eyes(source: AnatomySource = _DEFAULTS.anatomy) -> tuple[Look | None
     """The anatomy network, or None for the atlas; and a sentence for the report where the network is missing."""
     if source is AnatomySource.ATLAS:
         return None, ""
-    if not all(find_spec(name) for name in _NETWORK_PACKAGES):
+    if not networks_can_run():
         return None, "Without PyTorch and MONAI an atlas alone finds the brain, which is less exact: install them, see the README."
     return _anatomy_network(), ""
 

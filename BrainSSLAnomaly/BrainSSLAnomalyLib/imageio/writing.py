@@ -25,6 +25,8 @@ from ..study import Modality, Scan, Volume
 
 FORMAT_VERSION = 1
 RESULT_FILE = "result.json"
+EXPLANATIONS = "explanations"
+"""Folder inside the results, with files whose names begin with ``finding_``."""
 RESEARCH_USE = "Research use only, not for diagnosis."
 _KNOWN = (
     "anomaly_score.nii.gz", "anomaly_mask.nii.gz", "brain_mask.nii.gz", "findings.nii.gz", "reference.nii.gz",
@@ -95,6 +97,7 @@ def staged_folder(target: Path, overwrite: bool) -> Iterator[Path]:
             for name in _KNOWN:
                 if not (stage / name).exists():
                     (target / name).unlink(missing_ok=True)
+            drop_explanations(target)
             for item in stage.iterdir():
                 os.replace(item, target / item.name)
         else:
@@ -110,6 +113,15 @@ def staged_folder(target: Path, overwrite: bool) -> Iterator[Path]:
             for folder in missing:
                 if folder.is_dir() and not any(folder.iterdir()):
                     folder.rmdir()
+
+
+def drop_explanations(folder: Path) -> None:
+    """Take away the explanations of findings that are about to get other numbers."""
+    inside = folder / EXPLANATIONS
+    for path in inside.glob("finding_*"):
+        path.unlink()
+    if inside.is_dir() and not any(inside.iterdir()):
+        inside.rmdir()
 
 
 def write_results(
