@@ -30,7 +30,7 @@ EXPLANATIONS = "explanations"
 RESEARCH_USE = "Research use only, not for diagnosis."
 _KNOWN = (
     "anomaly_score.nii.gz", "anomaly_mask.nii.gz", "brain_mask.nii.gz", "findings.nii.gz", "reference.nii.gz",
-    "regions.nii.gz", "zones.nii.gz", "findings.csv", RESULT_FILE, "report.html",
+    "regions.nii.gz", "zones.nii.gz", "findings.csv", "regions.csv", RESULT_FILE, "report.html",
     *(f"zscore_{m.key}.nii.gz" for m in Modality), *(f"{m.value}.nii.gz" for m in MapName),
 )  # fmt: skip
 
