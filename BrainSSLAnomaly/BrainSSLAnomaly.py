@@ -7,7 +7,7 @@ from typing import Annotated
 
 import slicer
 from BrainSSLAnomalyLib.errors import BrainSSLAnomalyError
-from BrainSSLAnomalyLib.settings import DetectionSettings, DetectorName, SegmentationSettings, ThresholdMethod
+from BrainSSLAnomalyLib.settings import AnatomySource, DetectionSettings, DetectorName, Device, SegmentationSettings, ThresholdMethod
 from BrainSSLAnomalyLib.study import Modality
 from slicer import vtkMRMLScalarVolumeNode
 from slicer.i18n import tr as _
@@ -64,7 +64,10 @@ class BrainSSLAnomalyParameterNode:
     t1c: vtkMRMLScalarVolumeNode
     t2: vtkMRMLScalarVolumeNode
     pd: vtkMRMLScalarVolumeNode
-    detector: Annotated[str, Choice([d.value for d in DetectorName])] = DetectorName.STATISTICAL.value
+    detector: Annotated[str, Choice([d.value for d in DetectorName])] = DetectorName.AUTO.value
+    device: Annotated[str, Choice([d.value for d in Device])] = Device.AUTO.value
+    anatomy: Annotated[str, Choice([a.value for a in AnatomySource])] = AnatomySource.ATLAS.value
+    testTime: bool = False
     correctBias: bool = True
     opacity: Annotated[float, WithinRange(0, 1)] = 0.6
     linkViews: bool = True
@@ -116,7 +119,6 @@ class BrainSSLAnomalyWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.ui.resetButton.connect("clicked()", self.onReset)
         self.ui.sampleButton.connect("clicked()", self.onSample)
         self.ui.oneEachCheckBox.connect("toggled(bool)", self.onSettingsSettled)
-        self.ui.surfaceCheckBox.connect("toggled(bool)", self.onSurface)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self.onSceneStartClose)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self.onSceneReady)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndImportEvent, self.onSceneReady)
@@ -173,8 +175,7 @@ class BrainSSLAnomalyWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             if self.run.running or not self.care.ready():
                 return
             scans = self.scans.chosen()
-            settings = DetectionSettings(DetectorName(self.parameterNode.detector), self.parameterNode.correctBias)
-            job = self.logic.startDetection(scans, settings, self.tuning.settings())
+            job = self.logic.startDetection(scans, self.run.settings(self.parameterNode), self.tuning.settings())
             self.run.follow(job, lambda: self.onDetected(job, scans), self.updateDetectButton)
             self.updateDetectButton()
 
@@ -222,13 +223,6 @@ class BrainSSLAnomalyWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
                 self.session.reject(numbers, rejected)
                 self._showMask()
 
-    def onSurface(self, on):
-        """Findings in the 3-D views."""
-        if self.session and self.session.results.segmentation:
-            from BrainSSLAnomalyLib.scene.masks import show_surface
-
-            show_surface(self.session.results.segmentation, on)
-
     def onReset(self):
         """The defaults of threshold and clean-up."""
         self.tuning.put(SegmentationSettings())
@@ -246,7 +240,7 @@ class BrainSSLAnomalyWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self.mayFollow = self.care.mayReplace(results)
         if self.mayFollow or not results.edited:
             self.session.show(self.ui.oneEachCheckBox.checked)
-            self.onSurface(self.ui.surfaceCheckBox.checked)
+            self.layers.showSurface()
         self.findings.show(self.session)
         self.handover.offer(self.session)
 

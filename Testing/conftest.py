@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from BrainSSLAnomalyLib.anatomy import PatientAnatomy, Region, Zone
-from BrainSSLAnomalyLib.detection import Detection
+from BrainSSLAnomalyLib.detection import Detection, MapName
 from BrainSSLAnomalyLib.study import Modality, Scan, Volume
 from hypothesis import settings
 
@@ -67,6 +68,20 @@ def make_detection(shape: tuple[int, int, int] = (60, 72, 60), spacing: float = 
         scan_p_value=0.05,
         facts={"brain_volume_ml": float(brain.sum() * volume.voxel_ml)},
     )
+
+
+def as_by_network(detection: Detection) -> Detection:
+    """The same with everything that the network adds: a reconstruction without the lesion, and its maps."""
+    lesion = detection.anomaly_score > 0.5
+    error = (5 * lesion + 0.2 * detection.brain_mask).astype(np.float32)
+    maps = {
+        MapName.RECONSTRUCTION: np.where(lesion, 100, detection.reference.array).astype(np.float32),
+        MapName.ERROR: error,
+        MapName.LATENT: (error / 4).astype(np.float32),
+        MapName.UNCERTAINTY: (error / 2).astype(np.float32),
+        MapName.GRADCAM: lesion.astype(np.float32),
+    }
+    return replace(detection, detector="hybrid", maps=maps)
 
 
 @pytest.fixture(scope="session")

@@ -83,6 +83,9 @@ def test_the_table_is_read_by_other_programs(detection):
     assert len(rows) == len(found.findings) == 1
     assert float(rows[0]["centroid_r_mm"]) == pytest.approx(-24, abs=1.5)
     assert float(rows[0]["zscore_flair"]) > 5 and rows[0]["place"].startswith("left frontal")
+    assert rows[0]["review"] == "accepted"
+    again = csv.DictReader(io.StringIO(findings_csv(found.findings, list(detection.zscores), {1})))
+    assert [row["review"] for row in again] == ["rejected"]
 
 
 def test_every_region_has_the_scores_of_its_own_voxels(detection):

@@ -25,7 +25,7 @@ from .synthesis.noise import chance, normal, uniform
 SLICES_MM = (55.0, 75.0, 60.0)
 """How far from the middle of the head slices are taken: along superior, anterior, right."""
 
-OFTEN = {Modality.FLAIR: 0.4, Modality.T2: 0.3, Modality.T1: 0.3}
+OFTEN = {Modality.FLAIR: 0.3, Modality.T2: 0.35, Modality.T1: 0.35}
 """Which contrast is sure to be shown; others are added or not."""
 
 SHOWN_ALONE = 0.5

@@ -284,12 +284,12 @@ def _detect_into(
     progress: Progress,
     say: Callable[[str], None],
 ) -> Any:
-    from .detector import detect as run
+    from .fallback import detect_anyway
     from .imageio import write_results
     from .report import write_report
     from .segmentation import segment as cut
 
-    detection = run(study, detection_settings, lambda stage_name, fraction: progress(stage_name, 0.02 + 0.8 * fraction))
+    detection = detect_anyway(study, detection_settings, lambda stage_name, fraction: progress(stage_name, 0.02 + 0.8 * fraction))
     for warning in detection.warnings:
         say(f"Warning: {warning}")
     progress("Segmenting", 0.85)

@@ -18,7 +18,7 @@ from .scoring.healthy_table import closest, healthy_table
 from .scoring.normative import healthy_z, median_mm
 from .scoring.places import healthy_places
 from .scoring.statistical import EDGE_MM, SOLID_EDGE_MM, SOLID_FLUID, combine, score_from_deviation
-from .settings import AnatomySource, DetectionSettings, DetectorName, Device, ScoreName
+from .settings import AnatomySource, DetectionSettings, DetectorName, Device, ScoreName, to_dict
 from .study import Modality, Study
 
 if TYPE_CHECKING:
@@ -86,6 +86,7 @@ def detect(study: Study, settings: DetectionSettings = _DEFAULTS, progress: Prog
         maps=maps,
         facts={
             "score": score_name.value,
+            "settings": to_dict(settings),
             "brain_volume_ml": round(brain_ml, 1),
             "anatomy_by": (AnatomySource.NETWORK if look else AnatomySource.ATLAS).value,
             "skull_stripped_input": prepared.stripped,

@@ -106,7 +106,7 @@ def run(scratch: Path, voice: Voice, watch: Watch) -> None:
         BrainSSLAnomalyError: the request or a scan cannot be used; `Cancelled` when stopped.
     """
     watch.progress("Starting", 0.0)
-    from .detector import detect
+    from .fallback import detect_anyway
     from .imageio import read_scan, staged_folder, write_results
     from .segmentation import segment
 
@@ -118,7 +118,7 @@ def run(scratch: Path, voice: Voice, watch: Watch) -> None:
     for modality, facts in request["scans"].items():
         scan = read_scan(scratch / facts["file"], Modality(modality))
         scans[scan.modality] = replace(scan, source=facts["source"])
-    detection = detect(Study(scans), detection_settings, lambda stage, fraction: watch.progress(stage, 0.03 + 0.87 * fraction))
+    detection = detect_anyway(Study(scans), detection_settings, lambda stage, fraction: watch.progress(stage, 0.03 + 0.87 * fraction))
     watch.progress("Segmenting", 0.91)
     segmentation = segment(detection, settings)
     watch.progress("Writing", 0.93)

@@ -335,6 +335,39 @@ def test_findings_are_rejected_and_accepted_by_button_and_key_and_selecting_jump
     panel.findings.accept()
 
 
+def test_how_to_detect_is_chosen_saved_with_the_scene_and_handed_to_the_worker(loaded, scene, tmp_path, monkeypatch):
+    import json
+
+    from BrainSSLAnomalyLib.settings import AnatomySource, DetectionSettings, DetectorName, Device, detection_from_dict
+    from BrainSSLAnomalyLib.worker import REQUEST
+    from test_scene import load
+
+    panel, _ = loaded
+    assert panel.run.settings(panel.parameterNode) == DetectionSettings()  # as the command line
+    for name, value in (("detector", "hybrid"), ("device", "cpu"), ("anatomy", "network")):
+        getattr(panel.ui, f"{name}Selector").setCurrentText(value)
+    panel.ui.testTimeCheckBox.checked = True
+    wanted = DetectionSettings(DetectorName.HYBRID, anatomy=AnatomySource.NETWORK, test_time=True, device=Device.CPU)
+    assert scene.WriteToMRB(str(tmp_path / "s.mrb"))
+    scene.Clear(False)
+    settle()
+    assert panel.ui.detectorSelector.currentText == "auto" and not panel.ui.testTimeCheckBox.checked
+    load(scene, tmp_path / "s.mrb")
+    panel.onSceneReady()
+    assert panel.run.settings(panel.parameterNode) == wanted and panel.ui.deviceSelector.currentText == "cpu"
+    picture(panel, "8_choices")
+    click(panel.ui.detectButton)
+    request = json.loads((panel.run._job.scratch / REQUEST).read_text())
+    assert detection_from_dict(request["detection"]) == wanted
+    panel.run.cancel(now=True)
+
+
+def test_what_only_the_network_listens_to_is_greyed_for_the_statistics(panel):
+    for name, looks in (("statistical", False), ("hybrid", True), ("auto", True)):
+        panel.ui.detectorSelector.setCurrentText(name)
+        assert panel.ui.deviceSelector.enabled is looks and panel.ui.testTimeCheckBox.enabled is looks
+
+
 def test_the_table_is_copied_and_saved(detected, tmp_path, monkeypatch):
     import qt
 
@@ -344,6 +377,28 @@ def test_the_table_is_copied_and_saved(detected, tmp_path, monkeypatch):
     monkeypatch.setattr(qt.QFileDialog, "getSaveFileName", staticmethod(lambda *a: str(tmp_path / "f.csv")))
     click(panel.ui.csvButton)
     assert len((tmp_path / "f.csv").read_text().splitlines()) == 1 + len(panel.session.findings)
+
+
+def test_the_table_of_the_panel_is_that_of_the_command_line_but_for_what_was_rejected(detected, tmp_path, monkeypatch):
+    import csv
+    import io
+
+    import qt
+    from BrainSSLAnomalyLib.report import write_report
+    from BrainSSLAnomalyLib.segmentation import segment
+
+    panel, _ = detected
+    settings, detection = panel.tuning.settings(), panel.session.detection
+    write_report(tmp_path, detection, segment(detection, settings), settings)  # as `segment` and `detect` of the command line
+    assert panel.findings.text() == (tmp_path / "findings.csv").read_text()
+    panel.ui.findingsTable.selectRow(1)
+    click(panel.ui.rejectButton)
+    rows = list(csv.DictReader(io.StringIO(panel.findings.text())))
+    assert [r["review"] for r in rows[:3]] == ["accepted", "rejected", "accepted"]
+    monkeypatch.setattr(qt.QFileDialog, "getExistingDirectory", staticmethod(lambda *a: str(tmp_path / "saved")))
+    monkeypatch.setattr(qt.QDesktopServices, "openUrl", staticmethod(lambda url: True))
+    click(panel.ui.reportButton)
+    assert (tmp_path / "saved" / "Patient FLAIR_anomalies" / "findings.csv").read_text() == panel.findings.text()
 
 
 def test_layers_are_chosen_windowed_hidden_and_given_a_legend(detected):
@@ -366,6 +421,66 @@ def test_layers_are_chosen_windowed_hidden_and_given_a_legend(detected):
     assert composite.GetForegroundVolumeID() is None
     panel.layers._on_hide()
     assert composite.GetForegroundVolumeID() == z.GetID()
+
+
+def test_every_map_of_the_network_is_offered_in_its_own_window_and_only_where_it_exists(detected, small_detection):
+    import slicer
+    from BrainSSLAnomalyLib.scene import Results
+    from conftest import as_by_network
+
+    panel, results = detected
+    offered = lambda: [panel.ui.layerSelector.itemText(n) for n in range(panel.ui.layerSelector.count)]  # noqa: E731
+    assert offered() == ["None", "anomaly score", "z on FLAIR"] and not panel.ui.flipButton.enabled
+    panel.layers.listResults(Results.write(as_by_network(small_detection), {Modality.FLAIR: results.reference}))
+    maps = ["reconstruction", "reconstruction error", "feature distance", "uncertainty", "Grad-CAM of all findings"]
+    assert offered()[3:] == maps
+    composite = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSliceCompositeNode")
+    for title, top in zip(maps[1:], (4.0, 1.5, 3.0, 1.0), strict=True):
+        panel.ui.layerSelector.setCurrentText(title)
+        assert composite.GetForegroundVolumeID() == slicer.util.getNode(f"Patient FLAIR {title}").GetID()
+        assert panel.ui.windowRange.maximumValue == pytest.approx(top)
+    panel.ui.layerSelector.setCurrentText("reconstruction")
+    display = results.reference.GetDisplayNode()
+    assert panel.ui.windowRange.maximumValue == pytest.approx(display.GetWindowLevelMax(), abs=0.01)
+    panel.layers.listResults(Results.write(small_detection, {Modality.FLAIR: results.reference}))
+    assert offered() == ["None", "anomaly score", "z on FLAIR"]
+
+
+def test_a_key_and_a_button_flip_between_scan_and_reconstruction_in_the_same_window(detected, small_detection):
+    import slicer
+    from BrainSSLAnomalyLib.scene import Results
+    from conftest import as_by_network
+    from PySide6 import QtCore
+    from PySide6.QtTest import QTest
+
+    panel, results = detected
+    composite = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSliceCompositeNode")
+    panel.layers.listResults(Results.write(as_by_network(small_detection), {Modality.FLAIR: results.reference}))
+    scan, healthy = results.reference, results.layers["reconstruction"]
+    assert composite.GetBackgroundVolumeID() == scan.GetID() and panel.ui.flipButton.enabled
+    scan.GetDisplayNode().AutoWindowLevelOff()
+    scan.GetDisplayNode().SetWindowLevelMinMax(20, 333)
+    click(panel.ui.flipButton)
+    assert composite.GetBackgroundVolumeID() == healthy.GetID()
+    assert composite.GetForegroundVolumeID() == results.layers["score"].GetID()
+    assert healthy.GetDisplayNode().GetWindowLevelMax() == pytest.approx(333)
+    picture(panel, "9_reconstruction")
+    click(panel.ui.flipButton)
+    assert composite.GetBackgroundVolumeID() == scan.GetID()
+    panel.parent.activateWindow()
+    panel.ui.layerSelector.setFocus()
+    settle(0.1)
+    for shown in (healthy, scan):
+        QTest.keyClick(panel.ui.opacitySlider, QtCore.Qt.Key.Key_F)
+        settle()
+        assert composite.GetBackgroundVolumeID() == shown.GetID()
+    click(panel.ui.flipButton)
+    slicer.mrmlScene.RemoveNode(healthy)  # by hand, in the Data module
+    panel.layers.listResults()
+    panel.ui.opacitySlider.value = 0.5
+    assert composite.GetBackgroundVolumeID() == scan.GetID() and not panel.ui.flipButton.enabled
+    panel.layers.listResults(Results.write(small_detection, {Modality.FLAIR: scan}))
+    assert not panel.ui.flipButton.enabled and composite.GetBackgroundVolumeID() == scan.GetID()
 
 
 def test_one_segment_a_finding_and_the_surface_on_demand(detected):

@@ -6,11 +6,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from BrainSSLAnomalyLib.detection import MapName
 from BrainSSLAnomalyLib.segmentation import segment
 from BrainSSLAnomalyLib.segmentation.review import accepted, peak_voxel, rejected_numbers
 from BrainSSLAnomalyLib.settings import SegmentationSettings, ThresholdSettings
 from BrainSSLAnomalyLib.study import Modality
-from conftest import make_detection
+from conftest import as_by_network, make_detection
 from optional import needed
 
 needed("slicer")
@@ -167,6 +168,49 @@ def test_a_layer_that_is_no_longer_made_goes_with_the_second_run(results, detect
 
     fewer = replace(detection, zscores={Modality.FLAIR: detection.zscores[Modality.FLAIR]}, inputs=detection.inputs[:1])
     assert list(Results.write(fewer, {Modality.FLAIR: results.reference}).layers) == ["score", "zscore-FLAIR"]
+
+
+def test_what_the_network_adds_becomes_layers_the_reconstruction_as_the_scan_is_seen(scan_node, detection):
+    from BrainSSLAnomalyLib.scene import Results
+
+    scan_node.GetDisplayNode().AutoWindowLevelOff()
+    scan_node.GetDisplayNode().SetWindowLevelMinMax(10, 170)
+    seen = as_by_network(detection)
+    layers = Results.write(seen, {Modality.FLAIR: scan_node}).layers
+    names = ["reconstruction", "reconstruction_error", "latent_distance", "uncertainty", "gradcam"]
+    assert list(layers) == ["score", "zscore-FLAIR", "zscore-T1", *names]
+    healthy = layers["reconstruction"].GetDisplayNode()
+    assert healthy.GetColorNodeID() == "vtkMRMLColorTableNodeGrey"
+    assert (healthy.GetWindowLevelMin(), healthy.GetWindowLevelMax()) == (10, 170)
+    for name, top in zip(names[1:], (4.0, 1.5, 3.0, 1.0), strict=True):  # as in the report
+        display = layers[name].GetDisplayNode()
+        assert (display.GetWindowLevelMin(), display.GetWindowLevelMax()) == (0, top)
+        assert display.GetColorNode().GetName().startswith("What the network saw")
+    assert [n.GetAttribute("BrainSSLAnomaly.Layer") for n in layers.values()][3:] == [
+        "reconstruction", "reconstruction error", "feature distance", "uncertainty", "Grad-CAM of all findings",
+    ]  # fmt: skip
+
+
+def test_what_the_network_adds_survives_saving_and_goes_with_a_run_of_the_statistics(scene, scan_node, detection, tmp_path):
+    from BrainSSLAnomalyLib.scene import Results
+
+    seen = as_by_network(detection)
+    results = Results.write(seen, {Modality.FLAIR: scan_node})
+    assert set(results.detection().maps) == set(MapName)
+    assert all(np.array_equal(results.detection().maps[name], array) for name, array in seen.maps.items())
+    window = results.layers["reconstruction"].GetDisplayNode().GetWindowLevelMax()
+    assert scene.WriteToMRB(str(tmp_path / "all.mrb"))
+    scene.Clear(False)
+    load(scene, tmp_path / "all.mrb")
+    (again,) = Results.everything()
+    back = again.detection()
+    assert set(back.maps) == set(MapName) and again.layers["reconstruction"].GetDisplayNode().GetWindowLevelMax() == pytest.approx(window)
+    assert all(np.allclose(back.maps[name], array[::-1], atol=1e-4) for name, array in seen.maps.items())
+    assert again.layers["gradcam"].GetDisplayNode().GetColorNode().GetName().startswith("What the network saw")
+    mine = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "FLAIR reconstruction")
+    plain = replace(back, detector="statistical", maps={})
+    left = Results.write(plain, {Modality.FLAIR: again.reference})
+    assert left == again and list(left.layers) == ["score", "zscore-FLAIR", "zscore-T1"] and mine.GetScene() is scene
 
 
 def test_a_run_that_fails_leaves_the_scene_as_it_was(scene, scan_node):
@@ -491,5 +535,5 @@ def test_the_report_holds_accepted_findings_only(results, two_lesions, tmp_path)
 
     session = Session(Results.write(two_lesions, {Modality.FLAIR: results.reference}))
     session.reject([1])
-    page = save_report(session, tmp_path / "out", correct_bias=True)
+    page = save_report(session, tmp_path / "out")
     assert page.is_file() and len(read_results(tmp_path / "out")[2]["findings"]) == 1

@@ -81,7 +81,7 @@ class Findings:
         """All findings as comma-separated values."""
         from ..report.tables import findings_csv
 
-        return findings_csv(self._session.findings, list(self._session.detection.zscores))
+        return findings_csv(self._session.findings, list(self._session.detection.zscores), self._session.rejected)
 
     def _mark(self, rejected: bool) -> None:
         if self._session and self.selected():

@@ -58,7 +58,7 @@ class Handover:
         folder = qt.QFileDialog.getExistingDirectory(self._window(), _("Folder to put the report into"))
         if folder:
             target = Path(folder) / f"{self._session.results.name}_anomalies"
-            self._try(lambda: self._open(save_report(self._session, target, self._ui.biasCheckBox.checked)))
+            self._try(lambda: self._open(save_report(self._session, target)))
 
     def _open(self, page: Path) -> None:
         qt.QDesktopServices.openUrl(qt.QUrl.fromLocalFile(str(page)))

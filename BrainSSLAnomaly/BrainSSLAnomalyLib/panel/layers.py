@@ -8,6 +8,8 @@ from typing import Any
 import qt
 from slicer.i18n import tr as _
 
+from ..detection import MapName
+
 
 class Layers:
     """The selectors and their effect on the slice views.
@@ -23,6 +25,7 @@ class Layers:
         self._listed: list[Any] = []
         self._results: Any = None
         self._hidden = self._busy = False
+        ui.flipButton.connect("toggled(bool)", self._update)
         ui.resultsSelector.connect("currentIndexChanged(int)", self._on_results)
         ui.layerSelector.connect("currentIndexChanged(int)", self._on_layer)
         ui.secondLayerSelector.connect("currentIndexChanged(int)", self._on_layer)
@@ -30,9 +33,8 @@ class Layers:
         ui.windowRange.connect("valuesChanged(double,double)", self._on_window)
         ui.legendCheckBox.connect("toggled(bool)", self._on_legend)
         ui.linkCheckBox.connect("toggled(bool)", self._update)
-        self._key = qt.QShortcut(qt.QKeySequence("H"), ui.layersButton.parentWidget())
-        self._key.setContext(qt.Qt.WidgetWithChildrenShortcut)
-        self._key.connect("activated()", self._on_hide)
+        ui.surfaceCheckBox.connect("toggled(bool)", self.showSurface)
+        self._keys = [self._shortcut("H", self._on_hide), self._shortcut("F", self._on_flip)]
 
     def listResults(self, wanted: Any = None) -> None:
         """Look what results the scene holds, and choose.
@@ -67,6 +69,7 @@ class Layers:
             for title in titles:
                 selector.addItem(title)
             selector.currentIndex = first
+        self._ui.flipButton.checked = False
         self._busy = False
         self._on_layer()
 
@@ -79,8 +82,17 @@ class Layers:
         if node is not None:
             show_threshold(node, level)
 
+    def showSurface(self, *_unused: object) -> None:
+        """The findings in the 3-D views, if they are wanted there."""
+        if self._results is not None and self._results.segmentation is not None:
+            from ..scene.masks import show_surface
+
+            show_surface(self._results.segmentation, self._ui.surfaceCheckBox.checked)
+
     def _choose(self, results: Any) -> None:
         self._results = results
+        if results is None:
+            self._ui.flipButton.enabled = self._ui.flipButton.checked = False
         self._chosen(results)
 
     def _on_results(self, index: int) -> None:
@@ -92,12 +104,15 @@ class Layers:
         return nodes[selector.currentIndex] if 0 <= selector.currentIndex < len(nodes) else None
 
     def _on_layer(self, *_unused: object) -> None:
+        from ..scene.maps import limits
+
         if self._busy:
             return
         node = self._node(self._ui.layerSelector)
         if node is not None and node.GetDisplayNode() is not None:
             display = node.GetDisplayNode()
             self._busy = True
+            self._ui.windowRange.minimum, self._ui.windowRange.maximum = limits(node)
             self._ui.windowRange.setValues(display.GetWindowLevelMin(), display.GetWindowLevelMax())
             self._busy = False
         self._update()
@@ -105,12 +120,18 @@ class Layers:
 
     def _update(self, *_unused: object) -> None:
         from ..scene import show_layers
+        from ..scene.maps import same_window
 
         if self._busy or self._results is None or self._results.reference is None:
             return
         maps = [] if self._hidden else [self._node(s) for s in (self._ui.layerSelector, self._ui.secondLayerSelector)]
         shown = [node for node in dict.fromkeys(maps) if node is not None]
-        show_layers(self._results.reference, shown, self._ui.opacitySlider.value, self._ui.linkCheckBox.checked)
+        background, healthy = self._results.reference, self._healthy()
+        self._ui.flipButton.enabled = healthy is not None
+        if healthy is not None and self._ui.flipButton.checked:
+            same_window(healthy, background)
+            background = healthy
+        show_layers(background, shown, self._ui.opacitySlider.value, self._ui.linkCheckBox.checked)
 
     def _on_window(self, low: float, high: float) -> None:
         node = self._node(self._ui.layerSelector)
@@ -123,6 +144,19 @@ class Layers:
         chosen = self._node(self._ui.layerSelector)
         for node in self._results.layers.values() if self._results else ():
             show_legend(node, self._ui.legendCheckBox.checked and node is chosen)
+
+    def _healthy(self) -> Any:
+        """The reconstruction, where the network made one and nobody has deleted it."""
+        return self._results.layers.get(MapName.RECONSTRUCTION.value) if self._results else None
+
+    def _shortcut(self, key: str, act: Callable[[], None]) -> Any:
+        shortcut = qt.QShortcut(qt.QKeySequence(key), self._ui.layersButton.parentWidget())
+        shortcut.setContext(qt.Qt.WidgetWithChildrenShortcut)
+        shortcut.connect("activated()", act)
+        return shortcut
+
+    def _on_flip(self) -> None:
+        self._ui.flipButton.click()  # does nothing where there is nothing to flip to
 
     def _on_hide(self) -> None:
         self._hidden = not self._hidden

@@ -1,4 +1,4 @@
-"""Section "Detect anomalies": progress, cancel and log of the worker."""
+"""Section "Detect anomalies": how to detect; progress, cancel and log of the worker."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from typing import Any
 import qt
 import slicer
 from slicer.i18n import tr as _
+
+from ..settings import AnatomySource, DetectionSettings, DetectorName, Device
 
 EVERY_MS = 200
 
@@ -39,11 +41,22 @@ class Run:
         self._timer.setInterval(EVERY_MS)
         self._timer.connect("timeout()", self._look)
         ui.cancelButton.connect("clicked()", self.cancel)
+        ui.detectorSelector.connect("currentIndexChanged(int)", self._on_detector)
 
     @property
     def running(self) -> bool:
         """Whether a job is under way."""
         return self._job is not None
+
+    def settings(self, parameters: Any) -> DetectionSettings:
+        """What the parameter node says of how to detect."""
+        return DetectionSettings(
+            detector=DetectorName(parameters.detector),
+            correct_bias=parameters.correctBias,
+            anatomy=AnatomySource(parameters.anatomy),
+            test_time=parameters.testTime,
+            device=Device(parameters.device),
+        )
 
     def follow(self, job: Any, done: Callable[[], None], ended: Callable[[], None]) -> None:
         """Show a job until it ends.
@@ -74,6 +87,12 @@ class Run:
     def say(self, sentences: Sequence[str]) -> None:
         """Warnings of a detection, below the button."""
         self._ui.statusMessage.text = "\n".join(sentences) or _("Done.")
+
+    def _on_detector(self, *_unused: object) -> None:
+        """What only the network listens to is greyed where it does not look."""
+        looks = self._ui.detectorSelector.currentText != DetectorName.STATISTICAL.value
+        self._ui.deviceSelector.enabled = looks
+        self._ui.testTimeCheckBox.enabled = looks
 
     def _look(self) -> None:
         state = self._job.poll()

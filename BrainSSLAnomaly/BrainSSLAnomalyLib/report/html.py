@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from .. import __version__
-from ..detection import Detection, MapName, Segmentation
+from ..detection import Detection, Finding, MapName, Segmentation
 from ..imageio import write_text
 from ..settings import SegmentationSettings, ThresholdMethod
 from .figures import canonical, montage, network_maps, three_planes
@@ -16,8 +17,15 @@ PICTURED = 10
 """Findings with pictures; the rest stand in the table."""
 
 
-def write_report(folder: Path, detection: Detection, segmentation: Segmentation, settings: SegmentationSettings) -> Path:
+def write_report(
+    folder: Path, detection: Detection, segmentation: Segmentation, settings: SegmentationSettings, rejected: Sequence[Finding] = ()
+) -> Path:
     """``report.html``, ``findings.csv`` and ``regions.csv``.
+
+    Args:
+        folder: where they go.
+        detection, segmentation, settings: what is told of.
+        rejected: findings that a reader took out of ``segmentation``: listed as such in the table, left out of the page.
 
     Returns:
         The path of the page.
@@ -40,7 +48,8 @@ def write_report(folder: Path, detection: Detection, segmentation: Segmentation,
         regions=regions,
         settings=_in_words(settings),
     )
-    write_text(folder / "findings.csv", findings_csv(segmentation.findings, list(detection.zscores)))
+    everything = sorted([*segmentation.findings, *rejected], key=lambda f: f.number)
+    write_text(folder / "findings.csv", findings_csv(everything, list(detection.zscores), {f.number for f in rejected}))
     write_text(folder / "regions.csv", regions_csv(regions, list(detection.zscores)))
     write_text(folder / "report.html", page)
     return folder / "report.html"

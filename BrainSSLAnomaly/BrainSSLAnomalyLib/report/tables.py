@@ -4,32 +4,56 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from ..detection import Finding
 from ..study import Modality
 from .regions import RegionRow
 
+REVIEW = ("accepted", "rejected")
+"""What a reader has made of a finding. Nothing has to be done to accept one: it stays in the mask."""
 
-def findings_csv(findings: Sequence[Finding], modalities: Sequence[Modality]) -> str:
+
+def findings_csv(findings: Sequence[Finding], modalities: Sequence[Modality], rejected: Collection[int] = ()) -> str:
     """One row a finding; places in RAS mm, volumes in ml, z-scores in SD.
 
     Args:
         findings: most anomalous first.
         modalities: those with a z-score; each has its column even without findings.
+        rejected: numbers of the findings that a reader took out of the mask.
     """
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     points = [f"{name}_{axis}_mm" for name in ("centroid", "extent", "peak") for axis in ("r", "a", "s")]
     writer.writerow(
-        ["number", "volume_ml", *points, "peak_score", "mean_score", "place", "certainty", *(f"zscore_{m.key}" for m in modalities)]
+        [
+            "number",
+            "volume_ml",
+            *points,
+            "peak_score",
+            "mean_score",
+            "place",
+            "certainty",
+            "review",
+            *(f"zscore_{m.key}" for m in modalities),
+        ]
     )
     for f in findings:
         z = {d.modality: d.zscore for d in f.deviations}
         places = [f"{v:.1f}" for v in (*f.centroid_ras, *f.extent_ras, *f.peak_ras)]
         scores = [f"{z[m]:.2f}" if m in z else "" for m in modalities]
         writer.writerow(
-            [f.number, f"{f.volume_ml:.4f}", *places, f"{f.peak_score:.4f}", f"{f.mean_score:.4f}", f.place, f.certainty, *scores]
+            [
+                f.number,
+                f"{f.volume_ml:.4f}",
+                *places,
+                f"{f.peak_score:.4f}",
+                f"{f.mean_score:.4f}",
+                f.place,
+                f.certainty,
+                REVIEW[f.number in rejected],
+                *scores,
+            ]
         )
     return stream.getvalue()
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import slicer
 
-from .layers import DEVIATION, SCORE
+from .layers import DEVIATION, GREY, HEAT, SCORE
 
 ATTRIBUTE = "BrainSSLAnomaly.Colours"
 _SIZE = 256
@@ -21,8 +21,13 @@ _STOPS: dict[str, tuple[tuple[float, float, float, float, float], ...]] = {
         (0.00, 0.55, 0.95, 1.00, 1.00), (0.25, 0.10, 0.45, 0.90, 1.00), (0.40, 0.15, 0.25, 0.55, 0.35), (0.45, 0.30, 0.30, 0.35, 0.00),
         (0.55, 0.35, 0.30, 0.30, 0.00), (0.60, 0.55, 0.20, 0.15, 0.35), (0.75, 0.90, 0.35, 0.10, 1.00), (1.00, 1.00, 0.95, 0.45, 1.00),
     ),
+    HEAT: (
+        (0.00, 0.27, 0.00, 0.33, 0.00), (0.10, 0.28, 0.14, 0.46, 0.35), (0.35, 0.19, 0.41, 0.56, 0.85),
+        (0.60, 0.13, 0.62, 0.54, 1.00), (0.85, 0.56, 0.84, 0.27, 1.00), (1.00, 0.99, 0.91, 0.14, 1.00),
+    ),
 }  # fmt: skip
-_TITLES = {SCORE: "Anomaly score", DEVIATION: "Deviation from healthy"}
+_TITLES = {SCORE: "Anomaly score", DEVIATION: "Deviation from healthy", HEAT: "What the network saw"}
+_SLICERS_GREY = "vtkMRMLColorTableNodeGrey"
 
 
 def colour_node(scene: Any, name: str) -> Any:
@@ -30,8 +35,10 @@ def colour_node(scene: Any, name: str) -> Any:
 
     Args:
         scene: a ``vtkMRMLScene``.
-        name: `SCORE` or `DEVIATION`.
+        name: `SCORE`, `DEVIATION`, `HEAT`, or `GREY`, which is Slicer's own.
     """
+    if name == GREY:
+        return scene.GetNodeByID(_SLICERS_GREY)
     for node in slicer.util.getNodesByClass("vtkMRMLColorTableNode"):
         if node.GetAttribute(ATTRIBUTE) == name:
             return node

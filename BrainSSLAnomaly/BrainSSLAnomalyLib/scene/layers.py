@@ -8,10 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..detection import Detection
+from ..detection import Detection, MapName
+from ..report.figures import HEAT_MAPS
 
-SCORE, DEVIATION = "score", "deviation"
-"""Colour tables: from nothing to bright, and blue – nothing – red."""
+SCORE, DEVIATION, HEAT, GREY = "score", "deviation", "heat", "grey"
+"""Colour tables: from nothing to bright, blue – nothing – red, from nothing over green to yellow, and that of scans."""
 
 
 @dataclass(frozen=True)
@@ -21,8 +22,8 @@ class Layer:
     Attributes:
         key: unique among the layers of a detection, e.g. ``zscore-FLAIR``; also its role in the scene.
         title: what users read, e.g. ``z on FLAIR``.
-        colours: `SCORE` or `DEVIATION`.
-        window: values at the ends of the colour table.
+        colours: `SCORE`, `DEVIATION`, `HEAT` or `GREY`.
+        window: values at the ends of the colour table; None for those of the scan.
         unit: of the values, for the legend.
         array: (k, j, i) float32 on the grid of the detection.
     """
@@ -30,7 +31,7 @@ class Layer:
     key: str
     title: str
     colours: str
-    window: tuple[float, float]
+    window: tuple[float, float] | None
     unit: str
     array: NDArray[np.float32]
 
@@ -40,19 +41,35 @@ class _Kind:
     key: str
     title: str
     colours: str
-    window: tuple[float, float]
+    window: tuple[float, float] | None
     unit: str
     maps: Callable[[Detection], Mapping[str, NDArray[np.float32]]]
     """Detection → name of the map within its kind ('' where there is one only) → array."""
 
 
+def _network(name: MapName, title: str, unit: str) -> _Kind:
+    """A map that a network adds; the reconstruction is seen as the scan is, the others as in the report."""
+    colours, window = (HEAT, (0.0, HEAT_MAPS[name][1])) if name in HEAT_MAPS else (GREY, None)
+    return _Kind(name.value, title, colours, window, unit, lambda d: {"": d.maps[name]} if name in d.maps else {})
+
+
 _KINDS = (
     _Kind("score", "anomaly score", SCORE, (0.0, 1.0), "0–1", lambda d: {"": d.anomaly_score}),
     _Kind("zscore", "z on", DEVIATION, (-8.0, 8.0), "SD", lambda d: {m.value: z for m, z in d.zscores.items()}),
+    _network(MapName.RECONSTRUCTION, "reconstruction", "as the scan"),
+    _network(MapName.ERROR, "reconstruction error", "SD"),
+    _network(MapName.LATENT, "feature distance", "cosine, 0–2"),
+    _network(MapName.UNCERTAINTY, "uncertainty", "SD of the logit"),
+    _network(MapName.GRADCAM, "Grad-CAM of all findings", "0–1"),
 )
 
 MAIN = _KINDS[0].key
 """The layer that is shown first, and that the threshold cuts."""
+
+
+def rank(key: str) -> int:
+    """Where the key of a layer stands among all."""
+    return [kind.key for kind in _KINDS].index(key.split("-")[0])
 
 
 def layers_of(detection: Detection) -> tuple[Layer, ...]:

@@ -41,16 +41,34 @@ def write_map(node: Node | None, name: str, array: NDArray, reference: Node, kin
     return node
 
 
-def dress(node: Node, layer: Layer) -> None:
+def dress(node: Node, layer: Layer, reference: Node) -> None:
     """Colour table and window of a layer; once, since what users change afterwards is theirs."""
     if node.GetDisplayNode() is None:
         node.CreateDefaultDisplayNodes()
     display = node.GetDisplayNode()
     display.AutoWindowLevelOff()
-    display.SetWindowLevelMinMax(*layer.window)
+    if layer.window is not None:
+        display.SetWindowLevelMinMax(*layer.window)
+    else:
+        same_window(node, reference)
     display.SetInterpolate(True)
     display.SetAndObserveColorNodeID(colour_node(slicer.mrmlScene, layer.colours).GetID())
     node.SetAttribute("BrainSSLAnomaly.Unit", layer.unit)
+
+
+def same_window(node: Node, scan: Node) -> None:
+    """Show a volume in the window of a scan: what differs is then the content."""
+    if node.GetDisplayNode() is not None and scan.GetDisplayNode() is not None:
+        display, like = node.GetDisplayNode(), scan.GetDisplayNode()
+        display.AutoWindowLevelOff()
+        display.SetWindowLevelMinMax(like.GetWindowLevelMin(), like.GetWindowLevelMax())
+
+
+def limits(node: Node) -> tuple[float, float]:
+    """What a window can be chosen from: the values of a volume and the window it has."""
+    low, high = node.GetImageData().GetScalarRange()
+    display = node.GetDisplayNode()
+    return min(low, display.GetWindowLevelMin()), max(high, display.GetWindowLevelMax())
 
 
 def show_legend(node: Node, on: bool) -> None:

@@ -10,13 +10,13 @@ import numpy as np
 import slicer
 
 from ..anatomy import PatientAnatomy
-from ..detection import Detection, Segmentation
+from ..detection import Detection, MapName, Segmentation
 from ..errors import BadResults, BrainSSLAnomalyError
 from ..settings import SegmentationSettings, segmentation_from_dict, to_dict
 from ..study import Modality, Scan, Volume
 from . import hierarchy
 from .grids import local_affine, world_affine
-from .layers import MAIN, layers_of
+from .layers import MAIN, layers_of, rank
 from .maps import array_of, dress, remove_node, write_map
 from .masks import fingerprint, new_segmentation, our_segments, write_segments
 from .tables import write_table
@@ -128,6 +128,7 @@ class Results:
                 seconds=record["seconds"],
                 warnings=tuple(record["warnings"]),
                 scan_p_value=record["scan_p_value"],
+                maps={name: layers[name.value] for name in MapName if name.value in layers},
                 facts=record["facts"],
             )
         except (KeyError, TypeError, ValueError) as error:
@@ -159,7 +160,7 @@ class Results:
         roles: list[str] = []
         self.node.GetNodeReferenceRoles(roles)
         found = {r.removeprefix("layer-"): node for r in roles if r.startswith("layer-") and (node := self._get(r)) is not None}
-        return dict(sorted(found.items(), key=lambda item: (item[0] != MAIN, item[0])))
+        return dict(sorted(found.items(), key=lambda item: (rank(item[0]), item[0])))
 
     @property
     def segmentation(self) -> Node | None:
@@ -258,7 +259,7 @@ class Results:
             node = write_map(old, f"{reference.GetName()} {layer.title}", layer.array.astype(np.float32), reference)
             if old is None:
                 made.append(node)
-                dress(node, layer)
+                dress(node, layer, reference)
                 node.SetAttribute("BrainSSLAnomaly.Layer", layer.title)
             self._adopt(f"layer-{layer.key}", node, reference)
         arrays = (detection.brain_mask.astype(np.uint8), detection.anatomy.regions, detection.anatomy.zones)

@@ -12,7 +12,7 @@ import slicer
 
 from ..errors import BrainSSLAnomalyError
 from ..imageio import staged_folder, write_results, write_volume
-from ..settings import AnatomySource, DetectionSettings, DetectorName
+from ..settings import detection_from_dict
 from .session import Session
 
 
@@ -43,8 +43,9 @@ def save_mask(segmentation: Any, reference: Any, path: Path) -> None:
         raise BrainSSLAnomalyError(f"{path.name} cannot be written ({error.strerror or error})", "choose another folder") from error
 
 
-def save_report(session: Session, folder: Path, correct_bias: bool, overwrite: bool = False) -> Path:
-    """The folder that the command line writes: maps, mask, findings, report. Only accepted findings are in it.
+def save_report(session: Session, folder: Path, overwrite: bool = False) -> Path:
+    """The folder that the command line writes: maps, mask, findings, report. Only accepted findings are in it; the table
+    of findings lists the rejected ones too, as such.
 
     Returns:
         The path of ``report.html``.
@@ -56,10 +57,11 @@ def save_report(session: Session, folder: Path, correct_bias: bool, overwrite: b
 
     detection, segmentation, settings = session.detection, session.kept(), session.settings
     with staged_folder(folder, overwrite) as stage:
-        anatomy = AnatomySource(detection.facts.get("anatomy_by", AnatomySource.ATLAS.value))
-        used = DetectionSettings(DetectorName(detection.detector), correct_bias, anatomy)
+        made_with: Any = detection.facts.get("settings", {})
+        used = detection_from_dict({"detector": detection.detector, **made_with})
         write_results(stage, detection, segmentation, settings, used)
-        write_report(stage, detection, segmentation, settings)
+        rejected = [f for f in session.findings if f.number in session.rejected]
+        write_report(stage, detection, segmentation, settings, rejected)
     return folder / "report.html"
 
 

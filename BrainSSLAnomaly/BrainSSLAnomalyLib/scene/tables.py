@@ -8,6 +8,7 @@ from typing import Any
 import vtk
 
 from ..detection import Finding
+from ..report.tables import REVIEW
 
 COLUMNS = ("number", "place", "volume_ml", "peak_score", "peak_r_mm", "peak_a_mm", "peak_s_mm", "unusual", "certainty", "review")
 
@@ -23,7 +24,7 @@ def write_table(node: Any, findings: Sequence[Finding], rejected: Collection[int
     rows = [
         (
             str(f.number), f.place, f"{f.volume_ml:.3f}", f"{f.peak_score:.4f}", *(f"{v:.1f}" for v in f.peak_ras),
-            "; ".join(d.words for d in f.deviations), f.certainty, "rejected" if f.number in rejected else "",
+            "; ".join(d.words for d in f.deviations), f.certainty, REVIEW[f.number in rejected],
         )
         for f in findings
     ]  # fmt: skip
