@@ -238,7 +238,7 @@ def _normalised(images: Tensor, tissues: Tensor, inside: Tensor) -> Tensor:
     wanted: Sequence[int] = (Tissue.WHITE + 1, Tissue.CORTEX + 1)
     parenchyma = inside & ((tissues == wanted[0]) | (tissues == wanted[1]))
     reference = parenchyma if int(parenchyma.sum()) > 200 else inside
-    if bool(reference.any()):
+    if int(reference.sum()) > 1:
         values = images[:, reference]
         images = (images - values.mean(1).reshape(-1, 1, 1, 1)) / values.std(1).clamp(min=1e-3).reshape(-1, 1, 1, 1)
     return (images * inside).clamp(-8, 12)
