@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from BrainSSLAnomalyLib.anatomy import PatientAnatomy, Region, Zone
-from BrainSSLAnomalyLib.detection import Detection, MapName, NetworkInput
+from BrainSSLAnomalyLib.detection import Detection, LookedAt, MapName
 from BrainSSLAnomalyLib.preparation.coarse import canonical_grid
 from BrainSSLAnomalyLib.resampling import resample
 from BrainSSLAnomalyLib.study import Modality, Scan, Volume
@@ -85,8 +85,8 @@ def as_by_network(detection: Detection) -> Detection:
     }
     shape, affine = canonical_grid(detection.reference.with_array(detection.brain_mask.astype(np.float32)), 3.0)
     image = detection.reference.with_array((detection.zscores[Modality.FLAIR] * detection.brain_mask).astype(np.float32))
-    looked_at = NetworkInput({Modality.FLAIR: resample(image, shape, affine)}, affine, 0)
-    return replace(detection, detector="hybrid", maps=maps, network_input=looked_at)
+    looked_at = LookedAt({Modality.FLAIR: resample(image, shape, affine)}, affine, 0)
+    return replace(detection, detector="hybrid", maps=maps, looked_at=looked_at)
 
 
 @pytest.fixture(scope="session")

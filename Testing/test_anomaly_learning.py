@@ -23,6 +23,7 @@ from training.pretext.masked import masked  # noqa: E402
 from training.pretext.rotation import rotated  # noqa: E402
 from training.pretext.shuffle import ORDERS, shuffled  # noqa: E402
 from training.synthesis import anomalies  # noqa: E402
+from training.train import CONFIGS, read_config  # noqa: E402
 
 SMALL = HybridSettings(features=(16, 32), layers=1, heads=4, embedding=128)
 
@@ -162,3 +163,17 @@ def test_every_part_of_the_loss_is_finite_and_reaches_the_network_and_weights_of
 
 def test_settings_are_read_from_a_config():
     assert settings_from({"slices": {"without": ["blurred"]}, "network": {"features": [16, 32]}}).network.features == (16, 32)
+
+
+@pytest.mark.parametrize("kind", sorted({*anomalies.SMALL, *anomalies.LARGE}))
+def test_one_kind_alone_can_be_drawn(kind):
+    others = tuple(k for k in {*anomalies.SMALL, *anomalies.LARGE} if k != kind)
+    changed = [anomalies.add(brain(), seeded(n), healthy=0.0, without=others)[1].any() for n in range(8)]
+    assert any(changed)
+
+
+@pytest.mark.parametrize("config", sorted(p.stem for p in CONFIGS.glob("anomaly*.json")))
+def test_every_config_of_the_hybrid_stays_within_nine_million_weights(config):
+    settings, trainer = read_config(config)
+    assert isinstance(settings, AnomalySettings) and trainer.steps > trainer.warmup
+    assert sum(p.numel() for p in HybridNetwork(settings.network).parameters()) <= 9_000_000

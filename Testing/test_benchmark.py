@@ -288,3 +288,22 @@ def test_several_detectors_see_each_case_in_one_run(monkeypatch, tmp_path):
     results = read(tmp_path / "b.json")
     assert [(m.case, m.detector) for m in results.rows] == [(c, d) for c in "ab" for d in ("statistical", "hybrid")]
     assert results.failed == ("c failed",) * 2 and results.opened == 5 and results.anatomy == "atlas"
+
+
+def test_ablation_shows_precision_and_dice_of_patients_and_millilitres_of_healthy_people():
+    ablation = pytest.importorskip("training.benchmark.ablation", reason="needs torch: pip install 'brain-ssl-anomaly[training]'")
+    nan, figures = math.nan, ablation.Figures
+    ill = [("FLAIR, synthetic", name, figures(0.25, dice, nan)) for name, dice in ((ablation.FUSED, 0.5), ("l1", 0.125))]
+    well = [("FLAIR, synthetic healthy", name, figures(nan, nan, ml)) for name, ml in ((ablation.FUSED, 0.5), ("l1", 4.0))]
+    table = ablation.table([*well, *ill])
+    assert table.splitlines()[0] == "| score | FLAIR, synthetic (n = 1) | FLAIR, synthetic healthy (n = 1) |"
+    assert line(table, "l1") == ["l1", "0.25 / 0.12", "4.00 ml"]
+    assert line(table, ablation.FUSED) == [ablation.FUSED, "0.25 / 0.50", "0.50 ml"]
+
+
+def test_table_of_kinds_names_the_one_never_trained_on():
+    kinds = pytest.importorskip("training.benchmark.kinds", reason="needs torch: pip install 'brain-ssl-anomaly[training]'")
+    figures = {(m, name): 0.25 for m in kinds.SHOWN for name in ("logit", "error")}
+    table = kinds.table({"shifted": figures, "foreign": figures}, ("foreign",))
+    assert line(table, "**foreign**, never trained on")[1:] == ["0.25 / 0.25"] * 3
+    assert line(table, "shifted")[1:] == ["0.25 / 0.25"] * 3

@@ -20,7 +20,7 @@ from test_preparation import phantom
 
 PROMISED = (
     "anomaly_score.nii.gz", "anomaly_mask.nii.gz", "brain_mask.nii.gz", "zscore_flair.nii.gz", "zscore_t1.nii.gz",
-    "findings.csv", "result.json", "report.html",
+    "findings.csv", "regions.csv", "result.json", "report.html",
 )  # fmt: skip
 
 

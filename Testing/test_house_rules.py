@@ -30,6 +30,7 @@ MAY_LEAN_ON = {
     "demo": LEAVES | {"preparation"},
     "hybrid": LEAVES | {"preparation", "scoring", "network"},
     "detector": LEAVES | {"preparation", "scoring", "network", "hybrid"},
+    "explaining": LEAVES | {"imageio", "preparation", "network", "hybrid", "detector", "segmentation", "report"},
     "fallback": LEAVES | {"detector"},
     "question": LEAVES | {"imageio", "hybrid", "network", "fallback"},
     "worker": LEAVES | {"imageio", "fallback", "question", "segmentation"},

@@ -11,7 +11,7 @@ from BrainSSLAnomalyLib import detector
 from BrainSSLAnomalyLib.demo import synthetic_patient
 from BrainSSLAnomalyLib.detection import MapName
 from BrainSSLAnomalyLib.detector import EXPLAINED, chosen, detect
-from BrainSSLAnomalyLib.errors import Cancelled, DamagedModel
+from BrainSSLAnomalyLib.errors import BadSettings, Cancelled, DamagedModel
 from BrainSSLAnomalyLib.imageio import read_results, write_results
 from BrainSSLAnomalyLib.report import write_report
 from BrainSSLAnomalyLib.resources import resource
@@ -44,7 +44,7 @@ pytest.importorskip("einops", reason="MONAI's transformer needs einops: pip inst
 
 from BrainSSLAnomalyLib.hybrid import finding_gradcam  # noqa: E402
 from BrainSSLAnomalyLib.network import bundle  # noqa: E402
-from BrainSSLAnomalyLib.network.model import BUNDLE, PATCHES, StackedNetwork, load_model  # noqa: E402
+from BrainSSLAnomalyLib.network.model import BUNDLE, PATCHES, StackedNetwork, load_model, torch_device  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -115,7 +115,7 @@ def test_a_detection_comes_with_every_map_on_the_grid_of_the_scan(found, patient
 
 def test_the_grad_cam_of_all_that_was_marked_asked_again_is_that_of_the_detection(found):
     brain = found.reference.with_array(found.brain_mask)
-    again = finding_gradcam(found.network_input, brain, found.anomaly_score > EXPLAINED, load_model(Device.CPU))
+    again = finding_gradcam(found.looked_at, brain, found.anomaly_score > EXPLAINED, load_model(Device.CPU))
     assert np.abs(again - found.maps[MapName.GRADCAM])[found.brain_mask].max() < 0.02
 
 
@@ -124,9 +124,9 @@ def test_a_finding_is_explained_in_the_worker_from_what_was_written_and_by_itsel
 
     cut = segment(found, SegmentationSettings())
     write_results(tmp_path, found, cut, SegmentationSettings(), HYBRID, with_input=True)
-    looked_at = read_results(tmp_path)[0].network_input
-    assert looked_at.axis == found.network_input.axis and np.allclose(looked_at.affine, found.network_input.affine, atol=1e-4)
-    assert all(np.allclose(looked_at.images[m], image) for m, image in found.network_input.images.items())
+    looked_at = read_results(tmp_path)[0].looked_at
+    assert looked_at.axis == found.looked_at.axis and np.allclose(looked_at.affine, found.looked_at.affine, atol=1e-4)
+    assert all(np.allclose(looked_at.images[m], image) for m, image in found.looked_at.images.items())
     brain, heats = found.reference.with_array(found.brain_mask), []
     for number in (1, 2):
         asked = cut.labels == number
@@ -194,6 +194,13 @@ def test_every_score_can_be_chosen(score, patient):
     detection = detect(patient[0], DetectionSettings(DetectorName.HYBRID, score=score, explain=False, device=Device.CPU))
     assert detection.facts["score"] == score.value and detection.anomaly_score.max() > 0
     assert MapName.GRADCAM not in detection.maps
+
+
+def test_a_gpu_that_is_not_there_is_missed_in_a_sentence(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert torch_device(Device.AUTO).type == "cpu"
+    with pytest.raises(BadSettings, match="no GPU"):
+        torch_device(Device.CUDA)
 
 
 def test_looking_can_be_stopped(patient):

@@ -18,7 +18,7 @@ pytest.importorskip("lightning_fabric", reason="training needs lightning-fabric:
 from conftest import PROJECT  # noqa: E402
 
 from training.anatomy_task import CODES, AnatomySettings, AnatomyTask, soft_dice  # noqa: E402
-from training.trainer import CHECKPOINT, WEIGHTS, TrainerSettings, train  # noqa: E402
+from training.trainer import CHECKPOINT, WEIGHTS, ForeignWeights, TrainerSettings, train  # noqa: E402
 
 TINY = TrainerSettings(
     steps=8, batch=4, learning_rate=0.05, warmup=2, ema=0.5, precision="32-true", log_every=1, validate_every=4, save_every=100
@@ -79,6 +79,84 @@ def test_a_step_whose_gradient_overflows_changes_no_weight(tmp_path):
     before = Line().network().weight.detach()
     train(Overflowing(), TINY, tmp_path)
     assert torch.equal(weights(tmp_path)["weight"], before)
+
+
+class Wrapped(Line):
+    """The same line inside a learner, with a part that a bundle does not have."""
+
+    def network(self) -> torch.nn.Module:
+        learner = torch.nn.Module()
+        learner.network, learner.head = torch.nn.Linear(1, 1), torch.nn.Linear(1, 3)
+        return learner
+
+
+def saved(path: Path, **tensors) -> Path:
+    from safetensors.torch import save_file
+
+    save_file({name: torch.as_tensor(values) for name, values in tensors.items()}, path)
+    return path
+
+
+def test_a_run_begins_with_the_weights_of_another_run(tmp_path):
+    train(Line(), replace(TINY, steps=300), tmp_path / "one")
+    start = tmp_path / "one" / WEIGHTS
+    assert train(Line(), TINY, tmp_path / "two", minutes=0, start=start) == 0
+    one, two = weights(tmp_path / "one"), weights(tmp_path / "two")
+    assert all(torch.equal(one[name], two[name]) for name in one)
+    train(Line(), TINY, tmp_path / "three", start=start)
+    assert float(weights(tmp_path / "three")["weight"]) == pytest.approx(2, abs=0.1)
+
+
+def test_a_bundle_holds_the_network_alone_and_what_it_lacks_begins_at_random(tmp_path):
+    start = saved(tmp_path / "model.safetensors", weight=[[7.0]], bias=[8.0])
+    train(Wrapped(), TINY, tmp_path / "with", minutes=0, start=start)
+    train(Wrapped(), TINY, tmp_path / "without", minutes=0)
+    found, random = weights(tmp_path / "with"), weights(tmp_path / "without")
+    assert float(found["network.weight"]) == 7 and float(found["network.bias"]) == 8
+    assert all(torch.equal(found[name], random[name]) for name in ("head.weight", "head.bias"))
+    assert not torch.equal(found["network.weight"], random["network.weight"])
+
+
+def test_a_checkpoint_in_the_folder_goes_before_weights_to_begin_with(tmp_path):
+    assert train(Line(), replace(TINY, steps=4), tmp_path) == 4
+    before = weights(tmp_path)
+    start = saved(tmp_path / "start.safetensors", weight=[[7.0]], bias=[8.0])
+    assert train(Line(), TINY, tmp_path, minutes=0, start=start) == 4
+    assert all(torch.equal(before[name], values) for name, values in weights(tmp_path).items())
+
+
+FOREIGN = {
+    "another shape": lambda path: saved(path, weight=[[7.0, 1.0]], bias=[8.0]),
+    "another name": lambda path: saved(path, weight=[[7.0]], bias=[8.0], more=[1.0]),
+    "nothing": lambda path: saved(path),
+    "no safetensors": lambda path: path.write_bytes(b"pickle") and path,
+    "no file": lambda path: path,
+}
+
+
+@pytest.mark.parametrize("kind", FOREIGN)
+def test_weights_of_another_network_are_refused_before_anything_is_written(kind, tmp_path):
+    start = FOREIGN[kind](tmp_path / "start.safetensors")
+    with pytest.raises(ForeignWeights, match=r"start\.safetensors (holds the weights of another network|cannot be read)"):
+        train(Line(), TINY, tmp_path / "run", start=start)
+    assert not list((tmp_path / "run").glob("*.safetensors")) and not (tmp_path / "run" / CHECKPOINT).exists()
+
+
+def test_the_command_begins_with_weights_and_refuses_others_in_one_sentence(tmp_path, monkeypatch, capsys):
+    from training import train as door
+
+    monkeypatch.setattr(door, "task_of", lambda *_: Line())
+
+    def command(start: Path) -> None:
+        options = ["--minutes", "0", "--output", str(tmp_path / "run"), "--weights", str(start)]
+        monkeypatch.setattr(sys, "argv", ["train", "anatomy_cpu", *options])
+        door.main()
+
+    command(saved(tmp_path / "good.safetensors", weight=[[7.0]], bias=[8.0]))
+    assert float(weights(tmp_path / "run")["weight"]) == 7
+    with pytest.raises(SystemExit) as stopped:
+        command(saved(tmp_path / "bad.safetensors", weight=[[7.0, 7.0]], bias=[8.0]))
+    assert stopped.value.code == 2 and "weights of another network" in capsys.readouterr().err
 
 
 def test_the_learning_rate_rises_and_then_falls_to_zero():

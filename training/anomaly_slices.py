@@ -25,7 +25,7 @@ from .synthesis.noise import chance, normal, uniform
 SLICES_MM = (55.0, 75.0, 60.0)
 """How far from the middle of the head slices are taken: along superior, anterior, right."""
 
-OFTEN = {Modality.FLAIR: 0.4, Modality.T2: 0.3, Modality.T1: 0.3}
+OFTEN = {Modality.FLAIR: 0.3, Modality.T2: 0.35, Modality.T1: 0.35}
 """Which contrast is sure to be shown; others are added or not."""
 
 SHOWN_ALONE = 0.5
@@ -238,7 +238,7 @@ def _normalised(images: Tensor, tissues: Tensor, inside: Tensor) -> Tensor:
     wanted: Sequence[int] = (Tissue.WHITE + 1, Tissue.CORTEX + 1)
     parenchyma = inside & ((tissues == wanted[0]) | (tissues == wanted[1]))
     reference = parenchyma if int(parenchyma.sum()) > 200 else inside
-    if bool(reference.any()):
+    if int(reference.sum()) > 1:
         values = images[:, reference]
         images = (images - values.mean(1).reshape(-1, 1, 1, 1)) / values.std(1).clamp(min=1e-3).reshape(-1, 1, 1, 1)
     return (images * inside).clamp(-8, 12)

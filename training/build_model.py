@@ -37,12 +37,13 @@ from BrainSSLAnomalyLib.study import Modality, Study, Volume
 from safetensors.torch import load_file, save_file
 
 from .anomaly_slices import SliceSampler, SliceSettings
-from .anomaly_task import shipped
+from .anomaly_task import AnomalySettings, shipped
 from .benchmark.synthetic import patient
 from .build_healthy_table import bounded, healthy_studies, healthy_volume
 from .synthesis import heads
 from .synthesis.archive import ARCHIVE, read
 from .synthesis.implanted import implanted
+from .train import read_config
 
 FOLDER = Path(__file__).resolve().parents[1] / "BrainSSLAnomaly" / "Resources" / BUNDLE
 FUSION, HEALTHY = FOLDER / "configs" / "fusion.json", FOLDER / "configs" / "healthy.json"
@@ -72,10 +73,14 @@ RANGES: dict[ScoreName, tuple[float, float]] = {
 LEVELS = 150
 
 
-def write_weights(weights: Path) -> None:
+def write_weights(weights: Path, config: str) -> None:
     """Step 1."""
+    settings = read_config(config)[0]
+    if not isinstance(settings, AnomalySettings):
+        raise typer.BadParameter(f"{config} trains another network", param_hint="--config")
+    _about(network_settings=settings.network.to_dict())
     _save(FOLDER.joinpath(*WEIGHTS), {k: v.half() if v.is_floating_point() else v for k, v in shipped(load_file(weights)).items()})
-    _digest("weights_sha256", WEIGHTS)
+    _about(weights_sha256=sha256(FOLDER.joinpath(*WEIGHTS)))
 
 
 def write_patches(archive: Path, real_heads: Path, batches: int = 30) -> None:
@@ -85,7 +90,7 @@ def write_patches(archive: Path, real_heads: Path, batches: int = 30) -> None:
     if not FOLDER.joinpath(*PATCHES).is_file():  # the model loads only whole
         empty = {"mean": torch.zeros(1), "precision": torch.zeros(1, 1), "sample": torch.zeros(1, 1)}
         _save(FOLDER.joinpath(*PATCHES), empty)
-        _digest("healthy_patches_sha256", PATCHES)
+        _about(healthy_patches_sha256=sha256(FOLDER.joinpath(*PATCHES)))
     network = load_model(Device.CPU).network
     found = []
     samplers = [SliceSampler(read(archive), SliceSettings(), held_out=True)]
@@ -100,7 +105,7 @@ def write_patches(archive: Path, real_heads: Path, batches: int = 30) -> None:
     fitted = LedoitWolf().fit(patches.double().numpy())
     arrays = {"mean": torch.from_numpy(fitted.location_), "precision": torch.from_numpy(fitted.precision_), "sample": patches[:512]}
     _save(FOLDER.joinpath(*PATCHES), {name: values.float().contiguous() for name, values in arrays.items()})
-    _digest("healthy_patches_sha256", PATCHES)
+    _about(healthy_patches_sha256=sha256(FOLDER.joinpath(*PATCHES)))
     typer.echo(f"{len(patches)} healthy patches")
 
 
@@ -240,17 +245,20 @@ def _write(target: Path, content: Any) -> None:
     os.replace(partial, target)
 
 
-def _digest(entry: str, file: tuple[str, ...]) -> None:
-    about = FOLDER.joinpath(*METADATA)
-    content = json.loads(about.read_text(encoding="utf-8"))
-    content[entry] = sha256(FOLDER.joinpath(*file))
-    about.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+def _about(**entries: Any) -> None:
+    """Put some entries into the metadata."""
+    target = FOLDER.joinpath(*METADATA)
+    content = {**json.loads(target.read_text(encoding="utf-8")), **entries}
+    partial = target.with_name(f".partial-{target.name}")
+    partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    os.replace(partial, target)
 
 
 def main(
     weights: Annotated[
         Path | None, typer.Argument(help="From python -m training.train anomaly_cpu; without them the bundle's stay.")
     ] = None,
+    config: Annotated[str, typer.Option(help="That the weights were trained with.")] = "anomaly_cpu",
     archive: Path = ARCHIVE,
     real_heads: Path = heads.HEADS,
     patients: Annotated[int, typer.Option(help="Synthetic patients to fit the fusion on.")] = 8,
@@ -261,7 +269,7 @@ def main(
 ) -> None:
     """Write the bundle."""
     if weights is not None and from_step <= 1:
-        write_weights(weights)
+        write_weights(weights, config)
     if from_step <= 2:
         write_patches(archive, real_heads)
     if from_step <= 3:

@@ -15,7 +15,7 @@ from .anatomy_task import AnatomySettings, AnatomyTask
 from .anomaly_task import AnomalySettings, AnomalyTask, settings_from
 from .synthesis import heads
 from .synthesis.archive import ARCHIVE, read
-from .trainer import Task, TrainerSettings, train
+from .trainer import ForeignWeights, Task, TrainerSettings, train
 
 CONFIGS = Path(__file__).parent / "configs"
 
@@ -52,7 +52,10 @@ def main() -> None:
     data, trainer = read_config(arguments.config)
     task = task_of(data, arguments.archive, arguments.heads)
     folder = arguments.output or Path("results") / Path(arguments.config).stem
-    done = train(task, trainer, folder, arguments.minutes, arguments.weights)
+    try:
+        done = train(task, trainer, folder, arguments.minutes, arguments.weights)
+    except ForeignWeights as error:
+        parser.error(str(error))
     print(f"{done} of {trainer.steps} steps; weights in {folder}")
 
 

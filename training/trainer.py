@@ -22,6 +22,10 @@ from torch.optim.swa_utils import AveragedModel
 CHECKPOINT, WEIGHTS = "checkpoint.pt", "weights.safetensors"
 
 
+class ForeignWeights(ValueError):
+    """Weights to begin with that belong to another network, or are none."""
+
+
 class Task(Protocol):
     """What a network learns.
 
@@ -87,6 +91,9 @@ def train(task: Task, settings: TrainerSettings, folder: Path, minutes: float = 
 
     Returns:
         Steps done in all.
+
+    Raises:
+        ForeignWeights: ``start`` does not fit.
     """
     end = time.monotonic() + 60 * minutes
     fabric = _fabric(settings, folder)
@@ -186,14 +193,19 @@ def _begin_with(network: nn.Module, start: Path) -> None:
     """Fill a learner with weights: all of them, or those of its ``network`` alone, as a bundle has them.
 
     Raises:
-        ValueError: they belong to a network of another shape.
+        ForeignWeights: no such file, no safetensors, or a network of another shape.
     """
+    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     known = network.state_dict()
-    found = {name if name in known else f"network.{name}": values for name, values in load_file(start).items()}
-    if any(name not in known or known[name].shape != values.shape for name, values in found.items()):
-        raise ValueError(f"{start} holds the weights of another network")
+    try:
+        given = load_file(start)
+    except (OSError, SafetensorError) as error:
+        raise ForeignWeights(f"{start} cannot be read as weights: give {WEIGHTS} of a run, or the weights of a bundle") from error
+    found = {name if name in known else f"network.{name}": values for name, values in given.items()}
+    if not found or any(name not in known or known[name].shape != values.shape for name, values in found.items()):
+        raise ForeignWeights(f"{start} holds the weights of another network: give those of one with the same config")
     network.load_state_dict({**known, **found})
 
 

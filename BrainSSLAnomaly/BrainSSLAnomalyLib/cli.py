@@ -1,4 +1,4 @@
-"""The command line: ``detect``, ``segment``, ``report``, ``demo``. A thin door: every number comes from the rooms behind it."""
+"""The command line. A thin door: every number comes from the rooms behind it."""
 
 from __future__ import annotations
 
@@ -23,6 +23,8 @@ from .settings import (
     DetectionSettings,
     DetectorName,
     Device,
+    ExplanationMethod,
+    ExplanationStage,
     MorphologySettings,
     ScoreName,
     SegmentationSettings,
@@ -147,7 +149,7 @@ def segment(
 
         brain-ssl-anomaly segment flair_anomalies --threshold 0.8 --min-volume-ml 0.05
     """
-    from .imageio import read_results, write_segmentation
+    from .imageio import drop_explanations, read_results, write_segmentation
     from .report import write_report
     from .segmentation import segment as cut
 
@@ -157,6 +159,7 @@ def segment(
     with _update(result) as stage:
         write_segmentation(stage, detection.reference, segmentation, settings, content)
         write_report(stage, detection, segmentation, settings)
+        drop_explanations(result)
     _announce(result, segmentation, quiet, as_json)
 
 
@@ -172,6 +175,30 @@ def report(result: Annotated[Path, typer.Argument(help="Folder that detect has w
     with _update(result) as stage:
         write_report(stage, detection, segmentation, settings)
     _announce(result, segmentation, quiet, False)
+
+
+@app.command()
+def explain(
+    result: Annotated[Path, typer.Argument(help="Folder that detect has written.")],
+    finding: Annotated[int | None, typer.Option(help="Number of the finding; all by default.", show_default=False)] = None,
+    stage: Annotated[ExplanationStage, typer.Option(help="Whose features are asked.")] = ExplanationStage.CONVOLUTION,
+    method: Annotated[ExplanationMethod, typer.Option(help="How gradients become weights.")] = ExplanationMethod.GRADCAM,
+    device: Annotated[Device, typer.Option(help="Where the network runs.")] = Device.AUTO,
+    scans: Annotated[list[Path] | None, typer.Option(help="Where the scans lie now, if moved.", show_default=False)] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Show what the network sees in each finding: Grad-CAM, attention and a picture, in the folder explanations of the result.
+
+    Example:
+
+        brain-ssl-anomaly explain flair_anomalies --finding 1 --method hirescam
+    """
+    from .explaining import explain_results
+
+    with _progress(quiet) as progress:
+        wanted = explain_results(result, finding, stage=stage, method=method, device=device, scans=scans or (), progress=progress)
+        for explanation, picture in wanted:
+            print(f"{picture.resolve()}{' (the network sees nothing unusual there)' if explanation.empty and not quiet else ''}")
 
 
 @app.command()

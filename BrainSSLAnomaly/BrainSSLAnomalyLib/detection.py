@@ -29,7 +29,7 @@ class MapName(str, Enum):
 
 
 @dataclass(frozen=True)
-class NetworkInput:
+class LookedAt:
     """What a network looked at: with it a single finding can be explained later.
 
     Attributes:
@@ -63,7 +63,7 @@ class Detection:
         scan_p_value: share of healthy calibration scans at least as unusual as this one, or None where unknown.
         maps: float32 by name, what a network adds; empty for the statistical detector.
         facts: plain numbers and words worth keeping: brain volume in ml, registration summary, calibration version.
-        network_input: what the network looked at, where it has explained itself; on its own grid.
+        looked_at: what the network looked at, where it has explained itself; on its own grid.
     """
 
     reference: Volume
@@ -79,7 +79,7 @@ class Detection:
     scan_p_value: float | None = None
     maps: Mapping[MapName, NDArray[np.float32]] = field(default_factory=dict)
     facts: Mapping[str, object] = field(default_factory=dict)
-    network_input: NetworkInput | None = None
+    looked_at: LookedAt | None = None
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .anatomy import Tissue
-from .detection import Detection, MapName, NetworkInput
+from .detection import Detection, LookedAt, MapName
 from .preparation import Look, PreparedStudy, prepare
 from .progress import Progress, silent
 from .scoring.healthy_table import closest, healthy_table
@@ -84,7 +84,7 @@ def detect(study: Study, settings: DetectionSettings = _DEFAULTS, progress: Prog
         warnings=(*_warnings(brain_ml, study, detector), *(w for w in (warning, unsaid) if w)),
         scan_p_value=table.p_value(peak_deviation(prepared, unusual)),
         maps=maps,
-        network_input=seen.network_input if seen and settings.explain else None,
+        looked_at=seen.looked_at if seen and settings.explain else None,
         facts={
             "score": score_name.value,
             "settings": to_dict(settings),
@@ -104,10 +104,15 @@ def chosen(settings: DetectionSettings, modalities: tuple[Modality, ...]) -> tup
         wanted = DetectorName.HYBRID if closest(modalities, ALL_KEYS) in HYBRID_IS_BETTER else DetectorName.STATISTICAL
     if wanted is DetectorName.STATISTICAL:
         return wanted, ScoreName.STATISTICAL, ""
-    if not all(find_spec(name) for name in _NETWORK_PACKAGES):
+    if not networks_can_run():
         said = "Without PyTorch and MONAI the statistical detector has looked instead of the network: install them, see the README."
         return DetectorName.STATISTICAL, ScoreName.STATISTICAL, said
     return wanted, settings.score, ""
+
+
+def networks_can_run() -> bool:
+    """Whether what networks need is installed."""
+    return all(find_spec(name) for name in _NETWORK_PACKAGES)
 
 
 class _Looking:
@@ -132,9 +137,9 @@ class _Looking:
         self._scores = hybrid.scores(self._view, deviation, tuple(wanted))
 
     @property
-    def network_input(self) -> NetworkInput:
-        """What was looked at."""
-        return self._hybrid.network_input(self._view)
+    def looked_at(self) -> LookedAt:
+        """What was shown to the network."""
+        return self._hybrid.kept(self._view)
 
     def score(self, name: ScoreName) -> NDArray[np.float32]:
         """Not calibrated, box of the brain."""
@@ -150,10 +155,7 @@ class _Looking:
             told = lambda f: self._progress("Explaining", 0.8 + 0.2 * f)  # noqa: E731
             maps[MapName.GRADCAM] = self._hybrid.gradcam(self._view, self._model, score > EXPLAINED, told)
         self.seconds["Explaining"] = time.perf_counter() - start
-        whole = {name: prepared.whole(array.astype(np.float32)) for name, array in maps.items()}
-        healthy = prepared.reference.array.astype(np.float32)
-        healthy[prepared.box] = maps[MapName.RECONSTRUCTION]
-        return {**whole, MapName.RECONSTRUCTION: healthy}
+        return self._hybrid.whole_maps(prepared, maps)
 
 
 @lru_cache(maxsize=1)
@@ -167,7 +169,7 @@ def anatomy_eyes(source: AnatomySource = _DEFAULTS.anatomy) -> tuple[Look | None
     """The anatomy network, or None for the atlas; and a sentence for the report where the network is missing."""
     if source is AnatomySource.ATLAS:
         return None, ""
-    if not all(find_spec(name) for name in _NETWORK_PACKAGES):
+    if not networks_can_run():
         return None, "Without PyTorch and MONAI an atlas alone finds the brain, which is less exact: install them, see the README."
     return _anatomy_network(), ""
 

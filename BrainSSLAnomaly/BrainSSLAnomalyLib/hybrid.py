@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .detection import MapName, NetworkInput
-from .network.explanation import explain
+from .detection import LookedAt, MapName
+from .network.explanation import attention, explain
 from .network.hybrid import CHANNELS
 from .network.model import Model
 from .network.slices import AS_IT_IS, TEST_TIME, Seen, look
@@ -20,32 +20,50 @@ from .scoring import errors
 from .scoring.density import HealthyPatches
 from .scoring.fusion import FEATURES, fusion
 from .scoring.normative import median_mm
-from .settings import ScoreName
+from .settings import ExplanationMethod, ExplanationStage, ScoreName
 from .study import Modality, Volume
 
 LATENT = (ScoreName.EUCLIDEAN, ScoreName.COSINE, ScoreName.MAHALANOBIS, ScoreName.KDE)
 
 
 @dataclass(frozen=True)
-class HybridView:
-    """What was seen.
+class NetworkInput:
+    """What is shown to the network.
 
     Attributes:
         study: on the grid that the network works on.
         images: (m, k, j, i) with all `CHANNELS`, on that grid.
         present: (m,) float32, 1 for what is there.
-        seen: raw, on that grid.
     """
 
     study: UprightStudy
     images: NDArray[np.float32]
     present: NDArray[np.float32]
-    seen: Seen
 
     @property
     def shown(self) -> NDArray[np.float32]:
         """(present modalities, k, j, i)."""
         return self.images[self.present > 0]
+
+
+@dataclass(frozen=True)
+class HybridView(NetworkInput):
+    """What was seen.
+
+    Attributes:
+        seen: raw, on the grid that the network works on.
+    """
+
+    seen: Seen
+
+
+def network_input(prepared: PreparedStudy, modalities: tuple[Modality, ...] | None = None) -> NetworkInput:
+    """A study as the network is shown it: the given modalities, all by default."""
+    study = upright(prepared, modalities)
+    images = np.zeros((len(CHANNELS), *study.brain.shape), np.float32)
+    for modality, image in study.images.items():
+        images[CHANNELS.index(modality)] = np.clip(image, -8, 12)
+    return NetworkInput(study, images, np.array([float(m in study.images) for m in CHANNELS], np.float32))
 
 
 def view(
@@ -66,22 +84,18 @@ def view(
         latent: distances in the space of embeddings.
         progress: told the fraction done; may raise to stop.
     """
-    study = upright(prepared, modalities)
-    images = np.zeros((len(CHANNELS), *study.brain.shape), np.float32)
-    for modality, image in study.images.items():
-        images[CHANNELS.index(modality)] = np.clip(image, -8, 12)
-    present = np.array([float(m in study.images) for m in CHANNELS], np.float32)
+    given = network_input(prepared, modalities)
     healthy = HealthyPatches(**model.patches)
     seen = look(
         model.network,
-        images,
-        present,
-        study.axes,
+        given.images,
+        given.present,
+        given.study.axes,
         variants=TEST_TIME if test_time else (AS_IT_IS,),
         distances={name.value: healthy.distance(name) for name in latent},
         progress=progress,
     )
-    return HybridView(study, images, present, seen)
+    return HybridView(given.study, given.images, given.present, seen)
 
 
 def scores(
@@ -130,27 +144,72 @@ def maps(
     }
 
 
-def gradcam(seen: HybridView, model: Model, asked: NDArray, progress: Callable[[float], None] = lambda _: None) -> NDArray[np.float32]:
+def whole_maps(prepared: PreparedStudy, maps: Mapping[MapName, NDArray[np.float32]]) -> dict[MapName, NDArray[np.float32]]:
+    """Maps on the box of the reference, on its whole grid; the reconstruction shows the scan outside the box."""
+    whole = {name: prepared.whole(array.astype(np.float32)) for name, array in maps.items()}
+    healthy = prepared.reference.array.astype(np.float32)
+    healthy[prepared.box] = maps[MapName.RECONSTRUCTION]
+    return {**whole, MapName.RECONSTRUCTION: healthy}
+
+
+def gradcam(
+    given: NetworkInput,
+    model: Model,
+    asked: NDArray,
+    progress: Callable[[float], None] = lambda _: None,
+    *,
+    stage: ExplanationStage = ExplanationStage.CONVOLUTION,
+    method: ExplanationMethod = ExplanationMethod.GRADCAM,
+) -> NDArray[np.float32]:
     """Grad-CAM of what was marked, 0 to 1, on the box of the reference.
 
     Args:
         asked: (k, j, i) bool or weights on that box.
+        progress: told the fraction done; may raise to stop.
     """
-    weight = seen.study.there(np.asarray(asked, np.float32))
-    heat = explain(model.network, seen.images, seen.present, weight * (weight > 0.5), axis=seen.study.axes[0], progress=progress)
-    return np.clip(seen.study.back(heat * seen.study.brain), 0, 1)
+    axis, weight = given.study.axes[0], _asked(given, asked)
+    heat = explain(model.network, given.images, given.present, weight, axis=axis, stage=stage, method=method, progress=progress)
+    return np.clip(given.study.back(heat * given.study.brain), 0, 1)
 
 
-def network_input(seen: HybridView) -> NetworkInput:
-    """What was looked at, for `finding_gradcam`."""
-    images = {m: image for m, image, there in zip(CHANNELS, seen.images, seen.present, strict=True) if there}
-    return NetworkInput(images, seen.study.affine, seen.study.axes[0])
+def attended(given: NetworkInput, model: Model, asked: NDArray, progress: Callable[[float], None] = lambda _: None) -> NDArray[np.float32]:
+    """What the transformer attends to from the patches of what was marked, on the box of the reference; 0 on slices without it.
+
+    Args:
+        asked: (k, j, i) bool or weights on that box.
+        progress: told the fraction done; may raise to stop.
+
+    Returns:
+        (k, j, i) float32: 1 is as much as if every patch of the slice were attended to alike, 2 twice as much.
+    """
+    axis, side = given.study.axes[0], model.network.multiple
+    weight, slices = (np.moveaxis(a, a.ndim - 3 + axis, 0) for a in (_asked(given, asked), given.images))
+    shares: NDArray[np.float32] = np.zeros(weight.shape, np.float32)
+    chosen = np.flatnonzero(weight.any((1, 2)))
+    for n, at in enumerate(chosen):
+        shares[at] = attention(model.network, slices[at], given.present, weight[at])
+        progress((n + 1) / len(chosen))
+    height, width = shares.shape[1], shares.shape[2]
+    shares *= -(-height // side) * -(-width // side)  # patches of a slice
+    return given.study.back(np.moveaxis(shares, 0, axis) * given.study.brain)
+
+
+def _asked(given: NetworkInput, asked: NDArray) -> NDArray[np.float32]:
+    """What is asked about, on the grid of the network; however small, some of it stays."""
+    weight = given.study.there(np.asarray(asked, np.float32))
+    return weight * (weight > min(0.5, float(weight.max()) / 2))
+
+
+def kept(given: NetworkInput) -> LookedAt:
+    """What `finding_gradcam` needs of what was shown to the network."""
+    images = {m: image for m, image, there in zip(CHANNELS, given.images, given.present, strict=True) if there}
+    return LookedAt(images, given.study.affine, given.study.axes[0])
 
 
 def finding_gradcam(
-    looked_at: NetworkInput, brain: Volume, asked: NDArray, model: Model, progress: Callable[[float], None] = lambda _: None
+    looked_at: LookedAt, brain: Volume, asked: NDArray, model: Model, progress: Callable[[float], None] = lambda _: None
 ) -> NDArray[np.float32]:
-    """Grad-CAM of one finding alone: the network is asked about its voxels and no others.
+    """`gradcam` of one finding alone, without preparing the scans again: the network is asked about its voxels and no others.
 
     Args:
         looked_at: from the detection.
@@ -163,14 +222,12 @@ def finding_gradcam(
         (k, j, i) float32 on that grid, 0 to 1, 1 being the strongest place for this finding: maps of two findings cannot be compared.
     """
     shape = next(iter(looked_at.images.values())).shape
+    whole = brain.with_array(brain.array.astype(np.float32))
+    inside = resample(whole, shape, looked_at.affine) > 0.5
+    study = UprightStudy(looked_at.images, inside, looked_at.affine, (looked_at.axis,), whole)
     images = np.stack([looked_at.images.get(m, np.zeros(shape, np.float32)) for m in CHANNELS])
     present = np.array([float(m in looked_at.images) for m in CHANNELS], np.float32)
-    weight = resample(brain.with_array(np.asarray(asked, np.float32)), shape, looked_at.affine)
-    weight *= weight > 0.5 * min(1.0, float(weight.max()))  # of what is smaller than a voxel of this grid, the most of it
-    inside = resample(brain.with_array(brain.array.astype(np.float32)), shape, looked_at.affine) > 0.5
-    heat = explain(model.network, images, present, weight, axis=looked_at.axis, progress=progress)
-    whole = resample(Volume(heat * inside, looked_at.affine), brain.array.shape, brain.affine)
-    return np.clip(whole, 0, 1) * (brain.array > 0)
+    return gradcam(NetworkInput(study, images, present), model, asked, progress) * (brain.array > 0)
 
 
 def _undone(prepared: PreparedStudy, change: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .detection import Detection, NetworkInput
+from .detection import Detection, LookedAt
 from .errors import BrainSSLAnomalyError
 from .question import read_answer, write_question
 from .settings import DetectionSettings, Device, SegmentationSettings, to_dict
@@ -346,7 +346,7 @@ def start_detection(
 
 
 def start_explanation(
-    looked_at: NetworkInput,
+    looked_at: LookedAt,
     brain: Volume,
     asked: NDArray,
     device: Device = Device.AUTO,

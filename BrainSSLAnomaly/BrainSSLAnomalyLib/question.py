@@ -8,7 +8,7 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
-from .detection import NetworkInput
+from .detection import LookedAt
 from .errors import BadResults, BadSettings
 from .imageio import staged_folder
 from .progress import Progress
@@ -18,7 +18,7 @@ from .study import Modality, Volume
 QUESTION, ANSWER = "question.npz", "gradcam.npy"
 
 
-def write_question(scratch: Path, looked_at: NetworkInput, brain: Volume, asked: NDArray, device: Device) -> None:
+def write_question(scratch: Path, looked_at: LookedAt, brain: Volume, asked: NDArray, device: Device) -> None:
     """Ask about a finding.
 
     Args:
@@ -58,7 +58,7 @@ def answer(scratch: Path, results: Path, progress: Progress) -> None:
     try:
         with np.load(scratch / QUESTION, allow_pickle=False) as q:
             images = {Modality(str(name)): image for name, image in zip(q["modalities"], q["images"], strict=True)}
-            looked_at = NetworkInput(images, q["images_affine"], int(q["axis"]))
+            looked_at = LookedAt(images, q["images_affine"], int(q["axis"]))
             brain, device = Volume(q["brain"], q["brain_affine"]), Device(str(q["device"]))
             asked = brain.with_array(q["asked"]).array
     except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:

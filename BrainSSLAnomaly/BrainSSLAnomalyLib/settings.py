@@ -51,6 +51,26 @@ class Device(str, Enum):
     CUDA = "cuda"
 
 
+class ExplanationStage(str, Enum):
+    """Whose features of the network are asked what a finding rests on."""
+
+    CONVOLUTION = "convolution"
+    """The last convolutional stage, before the transformer."""
+    TRANSFORMER = "transformer"
+    """The same grid after the transformer."""
+    DECODER = "decoder"
+    """The last stage of the decoder, at full resolution."""
+
+
+class ExplanationMethod(str, Enum):
+    """How gradients become weights."""
+
+    GRADCAM = "grad-cam"
+    """One weight for each feature (Selvaraju et al., ICCV 2017)."""
+    HIRESCAM = "hirescam"
+    """A weight for each feature and place (Draelos and Carin, arXiv:2011.08891, 2020)."""
+
+
 class AnatomySource(str, Enum):
     """What finds the brain and its parts."""
 

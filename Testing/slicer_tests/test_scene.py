@@ -241,10 +241,10 @@ def test_what_the_network_looked_at_is_kept_hidden_where_it_is_and_survives_savi
     scene.Clear(False)
     load(scene, tmp_path / "all.mrb")
     (again,) = Results.everything()
-    for one in (again.looked_at, seen.network_input):
+    for one in (again.looked_at, seen.looked_at):
         assert one.axis == 0
-    assert np.allclose(again.looked_at.affine, seen.network_input.affine, atol=1e-3)
-    assert np.allclose(again.looked_at.images[Modality.FLAIR], seen.network_input.images[Modality.FLAIR], atol=1e-5)
+    assert np.allclose(again.looked_at.affine, seen.looked_at.affine, atol=1e-3)
+    assert np.allclose(again.looked_at.images[Modality.FLAIR], seen.looked_at.images[Modality.FLAIR], atol=1e-5)
     hidden = slicer.util.getNode("FLAIR network input FLAIR")
     assert hidden.GetHideFromEditors()
     plain = Results.write(replace(again.detection(), maps={}), {Modality.FLAIR: again.reference})

@@ -147,9 +147,9 @@ def between_markers(text: str, body: str) -> str:
     return f"{head}{START}\n\n{body}\n\n{END}{tail}"
 
 
-def rewrite(target: Path, body: str) -> None:
+def rewrite(target: Path, body: str, page: str = PAGE) -> None:
     """Replace the tables of a page, or make the page; whole or not at all."""
-    text = target.read_text(encoding="utf-8") if target.exists() else PAGE
+    text = target.read_text(encoding="utf-8") if target.exists() else page
     write_text(target, between_markers(text, body))
 
 

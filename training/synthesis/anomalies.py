@@ -222,7 +222,8 @@ def add(
     near = spread(brain.is_in(Tissue.VENTRICLE)[None, None].float(), 8 / brain.spacing)[0, 0]
     small_likely = likely * (1 + 2 * near * brain.is_in(Tissue.WHITE))
     fluid = brain.is_in(Tissue.VENTRICLE, Tissue.CSF)
-    count = int(uniform((1,), 0, 1, generator) ** 2 * (most_small + 1)) if bool(likely.any()) else 0
+    small, large = ({name: entry for name, entry in kinds.items() if name not in without} for kinds in (SMALL, LARGE))
+    count = int(uniform((1,), 0, 1, generator) ** 2 * (most_small + 1)) if small and bool(likely.any()) else 0
     whole: Box = (slice(None),) * 3
 
     def put(kind: Kind, mask: Tensor, box: Box) -> None:
@@ -236,11 +237,11 @@ def add(
         radius = SMALLEST_MM * (9 / SMALLEST_MM) ** float(uniform((1,), 0, 1, generator))
         mask, box = blob(brain, radius, small_likely, generator)
         allowed = brain.inside[box] & (~fluid[box] | chance((1,), 0.1, generator))
-        put(_draw(SMALL, without, generator), mask * allowed, box)
-    if (count == 0 or bool(chance((1,), 0.3, generator))) and bool(likely.any()):
+        put(_draw(small, generator), mask * allowed, box)
+    if large and (count == 0 or bool(chance((1,), 0.3, generator))) and bool(likely.any()):
         radius = 6 * (LARGEST_MM / 6) ** float(uniform((1,), 0, 1, generator))
         mask, box = blob(brain, radius, brain.inside.float(), generator)
-        put(_draw(LARGE, without, generator), mask * brain.inside[box], box)
+        put(_draw(large, generator), mask * brain.inside[box], box)
     images = torch.where(brain.inside, images, brain.images)
     change = functional.avg_pool3d((images - brain.images).abs()[None], 3, 1, 1, count_include_pad=False)[0]  # not speckled
     return images, (change > VISIBLE) & (marked > 0.5) & brain.inside
@@ -251,7 +252,6 @@ def _around(box: Box, shape: Sequence[int]) -> list[int]:
     return [n for s, size in zip(reversed(box), reversed(shape), strict=True) for n in (s.start, size - s.stop)]
 
 
-def _draw(kinds: dict[str, tuple[Kind, float]], without: Sequence[str], generator: torch.Generator) -> Kind:
-    left = {name: entry for name, entry in kinds.items() if name not in without}
-    weights = torch.tensor([w for _, w in left.values()], device=generator.device)
-    return list(left.values())[int(torch.multinomial(weights, 1, generator=generator))][0]
+def _draw(kinds: dict[str, tuple[Kind, float]], generator: torch.Generator) -> Kind:
+    weights = torch.tensor([w for _, w in kinds.values()], device=generator.device)
+    return list(kinds.values())[int(torch.multinomial(weights, 1, generator=generator))][0]

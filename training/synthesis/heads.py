@@ -2,13 +2,16 @@
 
 60 T1 of the IXI dataset and their DLMUSE labels, turned upright, as they are (2 mm): real necks, meninges and texture, which
 synthesis lacks. Their brightness is drawn anew half of the time, so that they teach no contrast. With ``--folder``, a site's own
-healthy scans, labelled by the shipped network.
+healthy scans, labelled by the shipped network. With ``--without results/purity.json``, those that ``training.purity`` has named
+are left out.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -80,34 +83,64 @@ def structures_of_muse(labels: NDArray[np.integer]) -> NDArray[np.uint8]:
     return out
 
 
-def ixi(most: int | None = None) -> Iterator[tuple[NDArray[np.float32], NDArray[np.uint8]]]:
-    """Image and structures of the training subjects."""
+def scans_in(folder: Path) -> list[Path]:
+    """Every scan in a folder, by name."""
+    return sorted(p for p in folder.iterdir() if p.name.endswith((".nii", ".nii.gz", ".nrrd", ".mha")))
+
+
+def ixi(most: int | None = None, without: Collection[str] = ()) -> Iterator[tuple[NDArray[np.float32], NDArray[np.uint8]]]:
+    """Image and structures of the training subjects, without files of some names."""
     for path in sorted((DATA / "healthy" / "ixi_t1_2mm" / "train").glob("*_T1.nii.gz"))[:most]:
+        if path.name in without:
+            continue
         labels = upright(DATA / "labels" / "ixi_dlmuse_2mm" / "train" / path.name.replace("_T1", "_DLMUSE"))
         yield upright(path), structures_of_muse(labels.astype(np.int64))
 
 
-def own(folder: Path) -> Iterator[tuple[NDArray[np.float32], NDArray[np.uint8]]]:
-    """Image and structures, as the shipped network sees them, of every scan in a folder."""
+def own(folder: Path, without: Collection[str] = ()) -> Iterator[tuple[NDArray[np.float32], NDArray[np.uint8]]]:
+    """Image and structures, as the shipped network sees them, of every scan in a folder, without files of some names."""
     from BrainSSLAnomalyLib.imageio import read_scan
     from BrainSSLAnomalyLib.network.anatomy import load_anatomy_network, looker
     from BrainSSLAnomalyLib.preparation.coarse import coarse_copy
     from BrainSSLAnomalyLib.preparation.seen import see
 
     look = looker(load_anatomy_network())
-    for path in sorted(p for p in folder.iterdir() if p.name.endswith((".nii", ".nii.gz", ".nrrd", ".mha"))):
+    for path in scans_in(folder):
+        if path.name in without:
+            continue
         # The contrast does not matter here: the network is not told either.
         small = coarse_copy(read_scan(path, Modality.T1).volume, SPACING_MM)
         yield small.array, see(look, [small]).names()
 
 
-def write(target: Path, heads: Iterable[tuple[NDArray[np.float32], NDArray[np.uint8]]]) -> None:
-    """Write the archive, about 0.6 MB a head."""
+def fingerprint(image: NDArray[np.uint8]) -> str:
+    """SHA-256 of a head as the archive holds it: what it is known by, since the archive holds no names."""
+    return hashlib.sha256(str(image.shape).encode() + np.ascontiguousarray(image).tobytes()).hexdigest()
+
+
+def named_by(purity: Path) -> frozenset[str]:
+    """Names and fingerprints of the scans that ``training.purity`` has called outliers.
+
+    Raises:
+        SystemExit: no such file, or another one.
+    """
+    try:
+        scans = json.loads(purity.read_text(encoding="utf-8"))["scans"]
+        return frozenset(known for s in scans if s["outlier"] for known in (s["fingerprint"] or s["name"],))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise SystemExit(f"{purity} cannot be read ({type(error).__name__}): make it by python -m training.purity.") from error
+
+
+def write(target: Path, heads: Iterable[tuple[NDArray[np.float32], NDArray[np.uint8]]], without: Collection[str] = ()) -> None:
+    """Write the archive, about 0.6 MB a head, without heads of some fingerprints."""
     arrays: dict[str, NDArray[np.uint8]] = {}
-    for n, (image, structures) in enumerate(heads):
+    for image, structures in heads:
         low = float(image.min())
-        arrays[f"image_{n:03d}"] = np.clip((image - low) / max(np.percentile(image - low, 99.7), 1e-6) * 255, 0, 255).astype(np.uint8)
-        arrays[f"structures_{n:03d}"] = structures
+        stored = np.clip((image - low) / max(np.percentile(image - low, 99.7), 1e-6) * 255, 0, 255).astype(np.uint8)
+        if fingerprint(stored) in without:
+            continue
+        n = len(arrays) // 2
+        arrays[f"image_{n:03d}"], arrays[f"structures_{n:03d}"] = stored, structures
     if not arrays:
         raise SystemExit("No scan was found: give a folder with NIfTI, NRRD or MetaImage files.")
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -189,10 +222,11 @@ def _other_contrast(images: Tensor, generator: torch.Generator) -> Tensor:
     return (low + share * (high - low)).reshape(images.shape)
 
 
-def main(target: Path = HEADS, folder: Path | None = None) -> None:
-    """Prepare the heads, or those of ``--folder``."""
-    write(target, ixi() if folder is None else own(folder))
-    print(f"{target}: {target.stat().st_size / 1e6:.1f} MB, {len(read(target).images)} heads")
+def main(target: Path = HEADS, folder: Path | None = None, without: Path | None = None) -> None:
+    """Prepare the heads, or those of ``--folder``, without those that a file of ``training.purity`` names."""
+    gone = named_by(without) if without else frozenset()
+    write(target, ixi(without=gone) if folder is None else own(folder, gone), gone)
+    print(f"{target}: {target.stat().st_size / 1e6:.1f} MB, {len(read(target).images)} heads, {len(gone)} were to be left out")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Real healthy scans with lesions put in: what synthesis cannot show of real texture, contrast and fluid, and still no patient.
 
-The scans are the IXI calibration T1, and the single FLAIR, T2 and T1 that contrasts are checked against; those kept as healthy test
-scans are left alone.
+The scans are the IXI calibration T1, and the FLAIR and T2 of the one person that contrasts are checked against; those kept as healthy
+test scans are left alone.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def sources() -> dict[Modality, Sequence[Path]]:
     return {
         Modality.FLAIR: [single / "a_FLAIR.nii.gz"],
         Modality.T2: [single / "a_T2.nii.gz"],
-        Modality.T1: [single / "d_T1.nii.gz", *calibration],
+        Modality.T1: calibration,
     }
 
 

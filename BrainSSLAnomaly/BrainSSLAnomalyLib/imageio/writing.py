@@ -18,17 +18,19 @@ from numpy.typing import DTypeLike
 
 from .. import __version__
 from ..anatomy import PatientAnatomy
-from ..detection import Detection, MapName, NetworkInput, Segmentation
+from ..detection import Detection, LookedAt, MapName, Segmentation
 from ..errors import BadResults, BrainSSLAnomalyError, ResultsExist
 from ..settings import DetectionSettings, SegmentationSettings, segmentation_from_dict, to_dict
 from ..study import Modality, Scan, Volume
 
 FORMAT_VERSION = 1
 RESULT_FILE = "result.json"
+EXPLANATIONS = "explanations"
+"""Folder inside the results, with files whose names begin with ``finding_``."""
 RESEARCH_USE = "Research use only, not for diagnosis."
 _KNOWN = (
     "anomaly_score.nii.gz", "anomaly_mask.nii.gz", "brain_mask.nii.gz", "findings.nii.gz", "reference.nii.gz",
-    "regions.nii.gz", "zones.nii.gz", "findings.csv", RESULT_FILE, "report.html",
+    "regions.nii.gz", "zones.nii.gz", "findings.csv", "regions.csv", RESULT_FILE, "report.html",
     *(f"zscore_{m.key}.nii.gz" for m in Modality), *(f"{m.value}.nii.gz" for m in MapName),
     *(f"network_input_{m.key}.nii.gz" for m in Modality),
 )  # fmt: skip
@@ -96,6 +98,7 @@ def staged_folder(target: Path, overwrite: bool) -> Iterator[Path]:
             for name in _KNOWN:
                 if not (stage / name).exists():
                     (target / name).unlink(missing_ok=True)
+            drop_explanations(target)
             for item in stage.iterdir():
                 os.replace(item, target / item.name)
         else:
@@ -111,6 +114,16 @@ def staged_folder(target: Path, overwrite: bool) -> Iterator[Path]:
             for folder in missing:
                 if folder.is_dir() and not any(folder.iterdir()):
                     folder.rmdir()
+
+
+def drop_explanations(folder: Path) -> None:
+    """Take away the explanations of findings that are about to get other numbers."""
+    inside = folder / EXPLANATIONS
+    for path in inside.glob("finding_*"):
+        if path.is_file():
+            path.unlink()
+    if inside.is_dir() and not any(inside.iterdir()):
+        inside.rmdir()
 
 
 def write_results(
@@ -138,7 +151,7 @@ def write_results(
         write_volume(folder / f"zscore_{modality.key}.nii.gz", grid.with_array(z), np.float32)
     for name, array in detection.maps.items():
         write_volume(folder / f"{name.value}.nii.gz", grid.with_array(array), np.float32)
-    looked_at = detection.network_input if with_input else None
+    looked_at = detection.looked_at if with_input else None
     for modality, image in looked_at.images.items() if looked_at else ():
         write_volume(folder / f"network_input_{modality.key}.nii.gz", Volume(image, looked_at.affine), np.float32)  # type: ignore[union-attr]
     result: dict[str, Any] = {
@@ -221,7 +234,7 @@ def read_results(folder: Path) -> tuple[Detection, SegmentationSettings, dict[st
             scan_p_value=result["scan_p_value"],
             maps={m: volume(m.value).array for m in MapName if (folder / f"{m.value}.nii.gz").is_file()},
             facts=result["facts"],
-            network_input=_looked_at(looked_at, result.get("network_input_axis")),
+            looked_at=_looked_at(looked_at, result.get("network_input_axis")),
         )
         maps = (*detection.zscores.values(), *detection.maps.values())
         for array in (detection.anomaly_score, detection.brain_mask, *maps, detection.anatomy.regions):
@@ -234,11 +247,11 @@ def read_results(folder: Path) -> tuple[Detection, SegmentationSettings, dict[st
         raise BadResults(f"{folder.name} is incomplete or damaged ({words})", again) from error
 
 
-def _looked_at(images: dict[Modality, Volume], axis: int | None) -> NetworkInput | None:
+def _looked_at(images: dict[Modality, Volume], axis: int | None) -> LookedAt | None:
     if not images or axis is None:
         return None
     first = next(iter(images.values()))
-    return NetworkInput({m: first.with_array(image.array).array for m, image in images.items()}, first.affine, int(axis))
+    return LookedAt({m: first.with_array(image.array).array for m, image in images.items()}, first.affine, int(axis))
 
 
 def _plain(value: Any) -> Any:

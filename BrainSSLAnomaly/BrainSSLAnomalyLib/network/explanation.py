@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from enum import Enum
 from typing import Any
 
 import numpy as np
@@ -17,25 +16,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ..settings import ExplanationMethod as Method
+from ..settings import ExplanationStage as Stage
 from .hybrid import HybridNetwork
 
-
-class Stage(str, Enum):
-    """Whose features are asked; the value is the module's name, or its start."""
-
-    CONVOLUTION = "encoder"
-    """The last convolutional stage, before the transformer."""
-    TRANSFORMER = "context"
-    """The same grid after the transformer."""
-    DECODER = "decoder"
-    """The last stage of the decoder, at full resolution."""
-
-
-class Method(str, Enum):
-    """How gradients become weights."""
-
-    GRADCAM = "grad-cam"
-    HIRESCAM = "hirescam"
+_MODULE = {Stage.CONVOLUTION: "encoder", Stage.TRANSFORMER: "context", Stage.DECODER: "decoder"}
+"""Name, or its start, of the module whose features are asked."""
 
 
 class HiResCAM(GradCAM):
@@ -86,7 +72,7 @@ def explain(
     """
     device = next(network.parameters()).device
     own = copy.deepcopy(network).eval()  # hooks stay with the copy
-    layer = f"network.{stage.value}" + (
+    layer = f"network.{_MODULE[stage]}" + (
         "" if stage is Stage.TRANSFORMER else f".{len(own.settings.features) - (1 if stage is Stage.CONVOLUTION else 2)}"
     )
     wanted = GradCAM if method is Method.GRADCAM else HiResCAM

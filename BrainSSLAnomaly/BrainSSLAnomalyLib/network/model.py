@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..errors import BadSettings
 from ..settings import Device
 from .bundle import load_tensors, load_weights, metadata
 from .hybrid import CHANNELS, HybridNetwork, HybridSettings
@@ -37,6 +38,7 @@ def load_model(device: Device = Device.AUTO, bundle: str = BUNDLE) -> Model:
     Raises:
         FileNotFoundError: the installation is incomplete.
         DamagedModel: a file is not that of the bundle.
+        BadSettings: no such device.
     """
     about, where = metadata(bundle), torch_device(device)
     size: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in about["network_settings"].items()}
@@ -48,9 +50,15 @@ def load_model(device: Device = Device.AUTO, bundle: str = BUNDLE) -> Model:
 
 
 def torch_device(device: Device) -> torch.device:
-    """Where networks run: a GPU where there is one, unless told otherwise."""
+    """Where networks run: a GPU where there is one, unless told otherwise.
+
+    Raises:
+        BadSettings: a GPU is wanted where PyTorch finds none.
+    """
     if device is Device.AUTO:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if device is Device.CUDA and not torch.cuda.is_available():
+        raise BadSettings("PyTorch finds no GPU that it can use", "leave --device out, or install PyTorch for CUDA")
     return torch.device(device.value)
 
 

@@ -35,7 +35,7 @@ class Canonical:
         spacing: along (k, j, i), in mm.
         affine: (i, j, k) → RAS mm.
         window: intensities shown as black and white.
-        maps: what a network adds, by name.
+        maps: what a network adds, by name, and others that were given.
     """
 
     image: NDArray[np.float32]
@@ -44,7 +44,7 @@ class Canonical:
     spacing: tuple[float, float, float]
     affine: NDArray[np.float64]
     window: tuple[float, float]
-    maps: Mapping[MapName, NDArray[np.float32]] = field(default_factory=dict)
+    maps: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
 
     def index(self, ras: tuple[float, float, float]) -> tuple[int, int, int]:
         """Nearest (k, j, i) of a place in RAS mm."""
@@ -53,8 +53,8 @@ class Canonical:
         return k, j, i
 
 
-def canonical(detection: Detection, segmentation: Segmentation) -> Canonical:
-    """The detection turned upright and cropped to the brain."""
+def canonical(detection: Detection, segmentation: Segmentation, more: Mapping[str, NDArray[np.float32]] | None = None) -> Canonical:
+    """The detection turned upright and cropped to the brain, with ``more`` maps on its grid beside those that it has."""
     from nibabel import orientations
 
     grid = detection.reference
@@ -78,7 +78,8 @@ def canonical(detection: Detection, segmentation: Segmentation) -> Canonical:
     low, high = np.percentile(inside, [1.0, 99.7]).tolist()
     background = min(low, float(np.percentile(image, 1)))
     score, mask = turned(detection.anomaly_score)[crop], turned(segmentation.mask)[crop]
-    maps = {name: turned(array)[crop] for name, array in detection.maps.items()}
+    maps = {str(name.value): turned(array)[crop] for name, array in detection.maps.items()}
+    maps |= {name: turned(array)[crop] for name, array in (more or {}).items()}
     return Canonical(image, score, mask, spacing, affine, (background, high), maps)
 
 
@@ -86,18 +87,18 @@ def montage(view: Canonical, columns: int = 6, rows: int = 3) -> str:
     """Axial slices through the brain, from below to above, with the mask outlined. PNG as a data address."""
     count = min(columns * rows, view.image.shape[0])
     chosen = np.linspace(0.08, 0.92, count) * (view.image.shape[0] - 1)
-    figure, axes = _figure(columns, -(-count // columns), 2.0, _aspect(view, 0))
+    figure, axes = new_figure(columns, -(-count // columns), 2.0, proportion(view, 0))
     for ax, k in zip(axes, chosen, strict=False):
         _plane(ax, view, 0, round(float(k)))
-    _letters(axes[0], ("R", "L"), ("A", "P"))
+    letters(axes[0], ("R", "L"), ("A", "P"))
     return _png(figure)
 
 
 def three_planes(view: Canonical, finding: Finding) -> str:
     """Axial, coronal and sagittal planes through the peak of a finding, the scan above and the heat map below."""
     place = view.index(finding.peak_ras)
-    figure, axes = _figure(3, 2, 2.6, 1.1)
-    letters = ((("R", "L"), ("A", "P")), (("R", "L"), ("S", "I")), (("P", "A"), ("S", "I")))
+    figure, axes = new_figure(3, 2, 2.6, 1.1)
+    sides = ((("R", "L"), ("A", "P")), (("R", "L"), ("S", "I")), (("P", "A"), ("S", "I")))
     heat = None
     for axis in range(3):
         top, bottom = axes[axis], axes[3 + axis]
@@ -105,7 +106,7 @@ def three_planes(view: Canonical, finding: Finding) -> str:
         _plane(bottom, view, axis, place[axis], contour=False)
         heat = _heat(bottom, view, axis, place[axis])
         _cross(top, view, axis, place)
-        _letters(top, *letters[axis])
+        letters(top, *sides[axis])
         top.set_title(("axial", "coronal", "sagittal")[axis], fontsize=7, color="#bbbbbb", pad=2)
     figure.subplots_adjust(right=0.92)
     bar = figure.colorbar(heat, cax=figure.add_axes((0.93, 0.06, 0.012, 0.4)))
@@ -118,39 +119,39 @@ def network_maps(view: Canonical, finding: Finding) -> str:
     """The axial plane through the peak of a finding: the scan, what it would look like healthy, and every heat map."""
     k = view.index(finding.peak_ras)[0]
     heat_maps = [(name, *HEAT_MAPS[name]) for name in HEAT_MAPS if name in view.maps]
-    figure, axes = _figure(2 + len(heat_maps), 1, 1.9, 1.08 * _aspect(view, 0))
+    figure, axes = new_figure(2 + len(heat_maps), 1, 1.9, 1.08 * proportion(view, 0))
     _plane(axes[0], view, 0, k)
-    grey = {"cmap": "gray", "vmin": view.window[0], "vmax": view.window[1], "origin": "lower", "aspect": _pixel(view, 0)}
-    axes[1].imshow(_slice(view.maps[MapName.RECONSTRUCTION], 0, k), **grey)
+    grey = {"cmap": "gray", "vmin": view.window[0], "vmax": view.window[1], "origin": "lower", "aspect": pixel(view, 0)}
+    axes[1].imshow(plane_of(view.maps[MapName.RECONSTRUCTION], 0, k), **grey)
     titles = ["scan", "healthy reconstruction"]
     for ax, (name, title, top) in zip(axes[2:], heat_maps, strict=True):
-        ax.imshow(_slice(view.maps[name], 0, k), cmap=HEAT, vmin=0, vmax=top, origin="lower", aspect=_pixel(view, 0))
+        ax.imshow(plane_of(view.maps[name], 0, k), cmap=HEAT, vmin=0, vmax=top, origin="lower", aspect=pixel(view, 0))
         titles.append(f"{title}, 0–{top:g}")
     for ax, title in zip(axes, titles, strict=True):
         ax.set_title(title, fontsize=6, color="#bbbbbb", pad=2)
     figure.subplots_adjust(top=0.92)
-    _letters(axes[0], ("R", "L"), ("A", "P"))
+    letters(axes[0], ("R", "L"), ("A", "P"))
     return _png(figure)
 
 
-def _slice(array: NDArray, axis: int, n: int) -> NDArray:
+def plane_of(array: NDArray, axis: int, n: int) -> NDArray:
     """As shown: axial and coronal with the patient's right on the left, sagittal with anterior on the right."""
     plane = np.take(array, n, axis=axis)
     return plane[:, ::-1] if axis < 2 else plane
 
 
 def _plane(ax: Any, view: Canonical, axis: int, n: int, *, contour: bool = True) -> None:
-    plane = _slice(view.image, axis, n)
-    ax.imshow(plane, cmap="gray", vmin=view.window[0], vmax=view.window[1], origin="lower", aspect=_pixel(view, axis))
-    mask = _slice(view.mask, axis, n)
+    plane = plane_of(view.image, axis, n)
+    ax.imshow(plane, cmap="gray", vmin=view.window[0], vmax=view.window[1], origin="lower", aspect=pixel(view, axis))
+    mask = plane_of(view.mask, axis, n)
     if contour and mask.any():
         ax.contour(mask, levels=[0.5], colors=[MASK_COLOUR], linewidths=0.7)
 
 
 def _heat(ax: Any, view: Canonical, axis: int, n: int) -> Any:
-    score = _slice(view.score, axis, n)
+    score = plane_of(view.score, axis, n)
     shown = np.ma.masked_less(score, 0.05)
-    return ax.imshow(shown, cmap=HEAT, vmin=0, vmax=1, origin="lower", aspect=_pixel(view, axis), alpha=0.75, interpolation="nearest")
+    return ax.imshow(shown, cmap=HEAT, vmin=0, vmax=1, origin="lower", aspect=pixel(view, axis), alpha=0.75, interpolation="nearest")
 
 
 def _cross(ax: Any, view: Canonical, axis: int, place: tuple[int, int, int]) -> None:
@@ -162,23 +163,27 @@ def _cross(ax: Any, view: Canonical, axis: int, place: tuple[int, int, int]) -> 
     ax.axvline(column, **style)
 
 
-def _letters(ax: Any, across: tuple[str, str], along: tuple[str, str]) -> None:
+def letters(ax: Any, across: tuple[str, str], along: tuple[str, str]) -> None:
+    """Write the sides of the patient: left and right, top and bottom of a picture."""
     style = {"transform": ax.transAxes, "color": "#ffd966", "fontsize": 8, "fontweight": "bold", "ha": "center", "va": "center"}
     for x, y, letter in ((0.05, 0.5, across[0]), (0.95, 0.5, across[1]), (0.5, 0.95, along[0]), (0.5, 0.05, along[1])):
         ax.text(x, y, letter, **style)
 
 
-def _pixel(view: Canonical, axis: int) -> float:
+def pixel(view: Canonical, axis: int) -> float:
+    """Height of a voxel over its width in a plane across an axis."""
     row, column = [s for a, s in enumerate(view.spacing) if a != axis]
     return row / column
 
 
-def _aspect(view: Canonical, axis: int) -> float:
+def proportion(view: Canonical, axis: int) -> float:
+    """Height over width of a plane across an axis."""
     row, column = [n * s for a, (n, s) in enumerate(zip(view.image.shape, view.spacing, strict=True)) if a != axis]
     return row / column
 
 
-def _figure(columns: int, rows: int, width: float, aspect: float) -> tuple[Any, list[Any]]:
+def new_figure(columns: int, rows: int, width: float, aspect: float) -> tuple[Any, list[Any]]:
+    """A black figure and its axes, row by row; ``width`` of one in inches, ``aspect`` its height over it."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(columns * width, rows * width * aspect), dpi=110, facecolor="black")
@@ -189,7 +194,12 @@ def _figure(columns: int, rows: int, width: float, aspect: float) -> tuple[Any, 
     return figure, axes
 
 
-def _png(figure: Any) -> str:
+def png(figure: Any) -> bytes:
+    """A figure as a file."""
     stream = io.BytesIO()
     figure.savefig(stream, format="png", facecolor="black")
-    return "data:image/png;base64," + base64.b64encode(stream.getvalue()).decode()
+    return stream.getvalue()
+
+
+def _png(figure: Any) -> str:
+    return "data:image/png;base64," + base64.b64encode(png(figure)).decode()

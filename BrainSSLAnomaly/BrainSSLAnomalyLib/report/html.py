@@ -10,7 +10,8 @@ from ..detection import Detection, Finding, MapName, Segmentation
 from ..imageio import write_text
 from ..settings import SegmentationSettings, ThresholdMethod
 from .figures import canonical, montage, network_maps, three_planes
-from .tables import findings_csv
+from .regions import region_rows
+from .tables import findings_csv, regions_csv
 
 PICTURED = 10
 """Findings with pictures; the rest stand in the table."""
@@ -19,7 +20,7 @@ PICTURED = 10
 def write_report(
     folder: Path, detection: Detection, segmentation: Segmentation, settings: SegmentationSettings, rejected: Sequence[Finding] = ()
 ) -> Path:
-    """``report.html`` and ``findings.csv``.
+    """``report.html``, ``findings.csv`` and ``regions.csv``.
 
     Args:
         folder: where they go.
@@ -31,7 +32,7 @@ def write_report(
     """
     from jinja2 import Environment, PackageLoader, select_autoescape
 
-    view = canonical(detection, segmentation)
+    view, regions = canonical(detection, segmentation), region_rows(detection, segmentation)
     environment = Environment(loader=PackageLoader("BrainSSLAnomalyLib"), autoescape=select_autoescape(["html", "j2"]))
     environment.filters["in_letters"] = in_letters
     page = environment.get_template("report.html.j2").render(
@@ -44,11 +45,12 @@ def write_report(
             for f in segmentation.findings[:PICTURED]
         ],
         total_ml=sum(f.volume_ml for f in segmentation.findings),
-        regions=sorted(segmentation.region_scores.items(), key=lambda item: -item[1])[:10],
+        regions=regions,
         settings=_in_words(settings),
     )
     everything = sorted([*segmentation.findings, *rejected], key=lambda f: f.number)
     write_text(folder / "findings.csv", findings_csv(everything, list(detection.zscores), {f.number for f in rejected}))
+    write_text(folder / "regions.csv", regions_csv(regions, list(detection.zscores)))
     write_text(folder / "report.html", page)
     return folder / "report.html"
 

@@ -1,4 +1,4 @@
-"""Findings as a table that other programs read."""
+"""Findings and regions as tables that other programs read."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Collection, Sequence
 
 from ..detection import Finding
 from ..study import Modality
+from .regions import RegionRow
 
 REVIEW = ("accepted", "rejected")
 """What a reader has made of a finding. Nothing has to be done to accept one: it stays in the mask."""
@@ -53,5 +54,25 @@ def findings_csv(findings: Sequence[Finding], modalities: Sequence[Modality], re
                 REVIEW[f.number in rejected],
                 *scores,
             ]
+        )
+    return stream.getvalue()
+
+
+def regions_csv(rows: Sequence[RegionRow], modalities: Sequence[Modality]) -> str:
+    """One row a region; volumes in ml, z-scores in SD (see `RegionRow`).
+
+    Args:
+        rows: most unusual first.
+        modalities: those with a z-score.
+    """
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    scores = ["mean_score", "p99_score", "score_0.1_ml_reaches"]
+    writer.writerow(["region", "volume_ml", *scores, "marked_ml", *(f"median_zscore_{m.key}" for m in modalities)])
+    for r in rows:
+        reached = "" if r.reached_score is None else f"{r.reached_score:.4f}"
+        z = [f"{r.zscores[m]:.2f}" for m in modalities]
+        writer.writerow(
+            [r.region.words, f"{r.volume_ml:.3f}", f"{r.mean_score:.4f}", f"{r.high_score:.4f}", reached, f"{r.marked_ml:.4f}", *z]
         )
     return stream.getvalue()

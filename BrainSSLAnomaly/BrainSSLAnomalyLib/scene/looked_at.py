@@ -9,7 +9,7 @@ import slicer
 import vtk
 from numpy.typing import NDArray
 
-from ..detection import NetworkInput
+from ..detection import LookedAt
 from ..errors import BadResults
 from ..study import Modality
 from .grids import world_affine
@@ -19,7 +19,7 @@ Node = Any
 _ROLE, _AXIS = "input-", "BrainSSLAnomaly.Axis"
 
 
-def write_input(holder: Node, looked_at: NetworkInput | None, reference: Node, made: list[Node], source: str) -> None:
+def write_input(holder: Node, looked_at: LookedAt | None, reference: Node, made: list[Node], source: str) -> None:
     """Keep what was looked at in hidden volumes; those of an earlier detection are replaced, or go.
 
     Args:
@@ -54,7 +54,7 @@ def has_input(holder: Node) -> bool:
     return any(holder.GetNodeReference(f"{_ROLE}{m.value}") is not None for m in Modality)
 
 
-def read_input(holder: Node) -> NetworkInput:
+def read_input(holder: Node) -> LookedAt:
     """What was looked at.
 
     Raises:
@@ -68,7 +68,7 @@ def read_input(holder: Node) -> NetworkInput:
     axis = first.GetAttribute(_AXIS)
     if axis not in {"0", "1", "2"} or len({image.shape for image in images.values()}) > 1:
         raise BadResults("what the network looked at has been changed", "detect again")
-    return NetworkInput(images, world_affine(first), int(axis))
+    return LookedAt(images, world_affine(first), int(axis))
 
 
 def _to_world(reference: Node) -> NDArray[np.float64]:

@@ -11,7 +11,7 @@ import slicer
 from numpy.typing import NDArray
 
 from ..anatomy import PatientAnatomy
-from ..detection import Detection, MapName, NetworkInput, Segmentation
+from ..detection import Detection, LookedAt, MapName, Segmentation
 from ..errors import BadResults, BrainSSLAnomalyError
 from ..settings import SegmentationSettings, segmentation_from_dict, to_dict
 from ..study import Modality, Scan, Volume
@@ -235,7 +235,7 @@ class Results:
         return has_input(self.node)
 
     @property
-    def looked_at(self) -> NetworkInput:
+    def looked_at(self) -> LookedAt:
         """What the network looked at.
 
         Raises:
@@ -295,7 +295,7 @@ class Results:
     def _fill(self, detection: Detection, reference: Node, made: list[Node]) -> None:
         for layer in layers_of(detection):
             self._write_layer(layer, reference, made)
-        write_input(self.node, detection.network_input, reference, made, SOURCE)
+        write_input(self.node, detection.looked_at, reference, made, SOURCE)
         arrays = (detection.brain_mask.astype(np.uint8), detection.anatomy.regions, detection.anatomy.zones)
         for name, array in zip(_ANATOMY, arrays, strict=True):
             old = self._get(name)

@@ -1,0 +1,206 @@
+"""``python -m training.benchmark.ablation``: what each score, the fusion, the transformer and the test-time copies are worth.
+
+And what the network makes of each kind of synthetic anomaly, one of which it was never trained on.
+
+Synthetic patients from label maps that training never saw, and real healthy scans with lesions put in; the seeds differ from those that
+the fusion was fitted on, the healthy scans that carry the lesions are the same few. The measuring cases are not opened.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from itertools import islice
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import torch
+import typer
+from BrainSSLAnomalyLib import hybrid
+from BrainSSLAnomalyLib.detector import deviation_map, scored_voxels, zscore_maps
+from BrainSSLAnomalyLib.imageio.writing import RESEARCH_USE
+from BrainSSLAnomalyLib.network.model import Model, load_model
+from BrainSSLAnomalyLib.preparation import PreparedStudy, prepare
+from BrainSSLAnomalyLib.resampling import resample
+from BrainSSLAnomalyLib.scoring.healthy_table import healthy_table
+from BrainSSLAnomalyLib.scoring.statistical import score_from_deviation
+from BrainSSLAnomalyLib.segmentation.morphology import without_small
+from BrainSSLAnomalyLib.segmentation.thresholds import hysteresis
+from BrainSSLAnomalyLib.settings import Device, MorphologySettings, ScoreName, SegmentationSettings
+from BrainSSLAnomalyLib.study import Modality, Study, Volume
+from numpy.typing import NDArray
+from torch import nn
+
+from ..anomaly_task import AnomalySettings
+from ..build_model import HELD_OUT, MAPS, SETS
+from ..synthesis.archive import ARCHIVE, read
+from ..synthesis.implanted import implanted
+from ..train import read_config
+from . import kinds
+from .measures import cuts, dice
+from .summary import interval
+from .synthetic import patient
+from .tables import END, START, markdown, number, rewrite
+
+TARGET = Path(__file__).resolve().parents[2] / "Documentation" / "ablation.md"
+FIRST_PATIENT, FIRST_IMPLANT = 12_000, 1_200
+"""Seeds; those of the fusion's fit lie below."""
+
+FUSED = "fusion of five scores"
+TEST_TIME, NO_TRANSFORMER = f"{FUSED}, test-time copies", f"{FUSED}, transformer bypassed"
+SINGLE = {name.value: name for name in ScoreName if name is not ScoreName.FUSED}
+
+PAGE = f"""# Ablation
+
+{RESEARCH_USE} What each part is worth, measured where no patient's lesion is needed: on synthetic patients from label maps that training
+never saw, and on real healthy scans with lesions put in.
+
+```sh
+python -m training.benchmark.ablation
+```
+
+* **Scores**: each cell is the mean **average precision**, which needs no threshold, and after the stroke the mean **Dice** at the default
+  thresholds behind the score's own table of healthy scans. Below it the bootstrap interval of the average precision over patients, from 3
+  on. In the columns of healthy scans: median ml that the default thresholds mark.
+* The fusion's weights were fitted on other seeds of the same kinds (`training/build_model.py`), its real scans being the same ones.
+* *Transformer bypassed*: the same weights, its blocks left out, to see how much rests on them; not a network trained without.
+* **Kinds**: average precision over all voxels of slices of label maps that training never saw, one contrast shown; of the anomaly logit,
+  and of the reconstruction error (L1).
+
+{START}
+{END}
+"""
+
+
+@dataclass(frozen=True)
+class Figures:
+    """Of one variant on one patient; NaN where a healthy person has none, and ``found_ml`` where there are lesions."""
+
+    average_precision: float
+    dice: float
+    found_ml: float
+
+
+Case = tuple[Callable[[int], tuple[Study, Volume | None]], int]
+
+
+def measure(case: Case) -> list[tuple[str, str, Figures]]:
+    """Column, variant and figures, for every set of modalities of one patient."""
+    draw, seed = case
+    study, lesions = draw(seed)
+    prepared = prepare(study)
+    truth = None
+    if lesions is not None:
+        grid = prepared.reference
+        truth = resample(lesions, grid.array.shape, grid.affine)[prepared.box] > 0.5
+    kind = "real, lesions put in" if draw is implanted else "synthetic" if truth is not None else "synthetic healthy"
+    return [
+        (f"{'+'.join(m.value for m in chosen)}, {kind}", name, _figures(prepared, unusual, score, chosen, truth))
+        for chosen in SETS
+        if set(chosen) <= set(study.modalities)
+        for name, score, unusual in _variants(prepared, chosen)
+    ]
+
+
+def table(rows: Sequence[tuple[str, str, Figures]]) -> str:
+    """A line for every variant, a column for every kind of patient."""
+    cells: dict[tuple[str, str], list[Figures]] = defaultdict(list)
+    for column, name, figures in rows:
+        cells[name, column].append(figures)
+    columns = sorted({c for c, _, _ in rows}, key=lambda c: ("healthy" in c, c))
+    head = ["score", *(f"{c} (n = {len(cells[FUSED, c])})" for c in columns)]
+    names = list(dict.fromkeys(name for _, name, _ in rows))
+    return markdown(head, ([name, *(_cell(cells[name, c]) for c in columns)] for name in names))
+
+
+def _cell(figures: Sequence[Figures]) -> str:
+    if not figures:
+        return "–"
+    if np.isnan(figures[0].dice):
+        return f"{np.median([f.found_ml for f in figures]):.2f} ml"
+    precision = [f.average_precision for f in figures]
+    between = interval(precision)
+    words = f"{number(float(np.mean(precision)))} / {number(float(np.mean([f.dice for f in figures])))}"
+    return words + (f" <br> {between[0]:.2f} to {between[1]:.2f}" if between else "")
+
+
+def _variants(prepared: PreparedStudy, chosen: tuple[Modality, ...]) -> Iterator[tuple[str, ScoreName, NDArray[np.float32]]]:
+    """Name, the score whose table calibrates it, and how unusual each voxel of the box is."""
+    zscores = zscore_maps(prepared)
+    deviation = deviation_map(prepared, {m: zscores[m] for m in chosen})
+
+    def scores(model: Model, *, test_time: bool = False, wanted: tuple[ScoreName, ...] = hybrid.FEATURES) -> Mapping:
+        latent = tuple(n for n in hybrid.LATENT if n in wanted)
+        seen = hybrid.view(prepared, model, chosen, test_time=test_time, latent=latent)
+        return hybrid.scores(seen, deviation, wanted)
+
+    plain = scores(_model(), wanted=tuple(SINGLE.values()))
+    yield from ((name, score, plain[score]) for name, score in SINGLE.items())
+    yield FUSED, ScoreName.FUSED, hybrid.fused(plain, chosen)
+    yield TEST_TIME, ScoreName.FUSED, hybrid.fused(scores(_model(), test_time=True), chosen)
+    yield NO_TRANSFORMER, ScoreName.FUSED, hybrid.fused(scores(_bypassed()), chosen)
+
+
+def _figures(
+    prepared: PreparedStudy,
+    unusual: NDArray[np.float32],
+    name: ScoreName,
+    chosen: tuple[Modality, ...],
+    truth: NDArray[np.bool_] | None,
+) -> Figures:
+    healthy, settings = healthy_table(chosen, name), SegmentationSettings()
+    score = score_from_deviation(unusual, healthy.levels, healthy.healthy_ml) * scored_voxels(prepared)
+    mask = hysteresis(score, prepared.brain, settings.threshold.low, settings.threshold.threshold)
+    mask = without_small(mask, MorphologySettings().min_volume_ml, prepared.reference.voxel_ml)
+    if truth is None:
+        return Figures(np.nan, np.nan, float(mask.sum()) * prepared.reference.voxel_ml)
+    rank = np.where(scored_voxels(prepared), unusual - unusual.min() + 1, 0).astype(np.float32)  # the table's steps would cost order
+    return Figures(cuts(rank, truth)[1], dice(mask, truth), np.nan)
+
+
+@lru_cache(maxsize=1)
+def _model() -> Model:
+    return load_model(Device.CPU)
+
+
+@lru_cache(maxsize=1)
+def _bypassed() -> Model:
+    network = copy.deepcopy(_model().network)
+    network.transformer = nn.ModuleList()
+    return replace(_model(), network=network)
+
+
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+def main(
+    patients: Annotated[int, typer.Option(help="Synthetic patients, a third of them healthy.")] = 6,
+    implants: Annotated[int, typer.Option(help="Real healthy scans with lesions put in: FLAIR, T2 and T1 in turn.")] = 12,
+    archive: Path = ARCHIVE,
+    workers: int = 2,
+    target: Annotated[Path, typer.Option(help="Page whose table is replaced; made if it does not exist.", show_default=False)] = TARGET,
+) -> None:
+    """Measure, and rewrite the table of the ablation page."""
+    seeds = islice((s for s in range(FIRST_PATIENT, 10 * FIRST_PATIENT) if s % MAPS >= MAPS - HELD_OUT), patients)
+    cases: list[Case] = [*((patient, seed) for seed in seeds), *((implanted, FIRST_IMPLANT + n) for n in range(implants))]
+    rows: list[tuple[str, str, Figures]] = []
+    with ProcessPoolExecutor(workers, initializer=_one_thread) as pool:
+        for (draw, seed), found in zip(cases, pool.map(measure, cases), strict=True):
+            rows += found
+            said = (f"{column} {f.average_precision:.2f}/{f.dice:.2f}" for column, name, f in found if name == FUSED)
+            typer.echo(f"{draw.__name__} {seed}: " + "; ".join(said), err=True)
+    left_out = read_config("anomaly_cpu")[0]
+    assert isinstance(left_out, AnomalySettings)
+    of_kinds = kinds.table(kinds.average_precisions(read(archive)), left_out.slices.without)
+    rewrite(target, f"## Scores\n\n{table(rows)}\n\n## Kinds\n\n{of_kinds}", PAGE)
+    typer.echo(target)
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,78 @@
+"""How well the shipped network marks each kind of synthetic anomaly, one contrast at a time; one kind it was never trained on.
+
+Slices of label maps that training never saw. What it makes of a kind never shown tells a network that has learned what is healthy from
+one that has learned a list.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+import torch
+from BrainSSLAnomalyLib.network.hybrid import CHANNELS
+from BrainSSLAnomalyLib.network.model import load_model
+from BrainSSLAnomalyLib.settings import Device
+from BrainSSLAnomalyLib.study import Modality
+from torch import Tensor
+
+from ..anomaly_slices import Batch, SliceSampler, SliceSettings
+from ..synthesis.anomalies import LARGE, SMALL
+from ..synthesis.archive import LabelArchive
+from .tables import markdown, number
+
+KINDS = tuple(dict.fromkeys([*SMALL, *LARGE]))
+SHOWN = (Modality.FLAIR, Modality.T2, Modality.T1)
+SEED = 17
+
+
+def average_precisions(archive: LabelArchive, batches: int = 8) -> dict[str, dict[tuple[Modality, str], float]]:
+    """Kind → contrast and ``logit`` or ``error`` → average precision over the voxels of all slices together.
+
+    Args:
+        archive: of label maps, whose last ones training has left out.
+        batches: for every kind, of two slabs.
+    """
+    network = load_model(Device.CPU).network
+    found = {}
+    for kind in KINDS:
+        settings = SliceSettings(patients=2, at_random=0.0, without=tuple(k for k in KINDS if k != kind))
+        sampler, generator = SliceSampler(archive, settings, held_out=True), torch.Generator().manual_seed(SEED)
+        parts: dict[tuple[Modality, str], list[tuple[Tensor, Tensor]]] = defaultdict(list)
+        for _ in range(batches):
+            batch = sampler(1, generator)
+            for modality in SHOWN:
+                with torch.inference_mode():
+                    for name, score, truth in _scored(network, batch, modality):
+                        parts[modality, name].append((score, truth))
+        found[kind] = {key: _precision(pairs) for key, pairs in parts.items()}
+    return found
+
+
+def table(found: dict[str, dict[tuple[Modality, str], float]], never_trained: tuple[str, ...]) -> str:
+    """A line for every kind."""
+    head = ["kind", *(f"{m.value}: logit / error" for m in SHOWN)]
+    lines = []
+    for kind, figures in found.items():
+        cells = (" / ".join(number(figures[m, name]) for name in ("logit", "error")) for m in SHOWN)
+        lines.append([f"**{kind}**, never trained on" if kind in never_trained else kind, *cells])
+    return markdown(head, lines)
+
+
+def _scored(network: torch.nn.Module, batch: Batch, modality: Modality) -> list[tuple[str, Tensor, Tensor]]:
+    """Both scores and the truth of the voxels in slices that have the contrast."""
+    at = CHANNELS.index(modality)
+    there = batch.healthy[:, at].abs().amax((1, 2)) > 0
+    present = torch.zeros_like(batch.present[there])
+    present[:, at] = 1
+    changed, inside = batch.changed[there], batch.inside[there, 0] > 0
+    out = network(changed, present)
+    error = (out.reconstruction[:, at] - changed[:, at]).abs()
+    truth = batch.anomalous[there, at][inside]
+    return [("logit", out.anomaly[:, 0][inside], truth), ("error", error[inside], truth)]
+
+
+def _precision(pairs: list[tuple[Tensor, Tensor]]) -> float:
+    from sklearn.metrics import average_precision_score
+
+    score, truth = (torch.cat(t).float().numpy() for t in zip(*pairs, strict=True))
+    return float(average_precision_score(truth > 0, score)) if truth.any() else float("nan")
