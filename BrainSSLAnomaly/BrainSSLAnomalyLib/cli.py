@@ -181,7 +181,7 @@ def report(result: Annotated[Path, typer.Argument(help="Folder that detect has w
 def explain(
     result: Annotated[Path, typer.Argument(help="Folder that detect has written.")],
     finding: Annotated[int | None, typer.Option(help="Number of the finding; all by default.", show_default=False)] = None,
-    stage: Annotated[ExplanationStage, typer.Option(help="Whose features are asked.")] = ExplanationStage.CONVOLUTION,
+    stage: Annotated[ExplanationStage, typer.Option(help="Whose features are asked.")] = ExplanationStage.DECODER,
     method: Annotated[ExplanationMethod, typer.Option(help="How gradients become weights.")] = ExplanationMethod.GRADCAM,
     device: Annotated[Device, typer.Option(help="Where the network runs.")] = Device.AUTO,
     scans: Annotated[list[Path] | None, typer.Option(help="Where the scans lie now, if moved.", show_default=False)] = None,

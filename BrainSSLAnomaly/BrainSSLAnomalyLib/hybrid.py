@@ -158,7 +158,7 @@ def gradcam(
     asked: NDArray,
     progress: Callable[[float], None] = lambda _: None,
     *,
-    stage: ExplanationStage = ExplanationStage.CONVOLUTION,
+    stage: ExplanationStage = ExplanationStage.DECODER,
     method: ExplanationMethod = ExplanationMethod.GRADCAM,
 ) -> NDArray[np.float32]:
     """Grad-CAM of what was marked, 0 to 1, on the box of the reference.

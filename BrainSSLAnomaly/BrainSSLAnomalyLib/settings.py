@@ -52,7 +52,10 @@ class Device(str, Enum):
 
 
 class ExplanationStage(str, Enum):
-    """Whose features of the network are asked what a finding rests on."""
+    """Whose features of the network are asked what a finding rests on.
+
+    By default the decoder: what marks a lesion reaches it past the deepest grid, so that maps of that grid often show nothing there.
+    """
 
     CONVOLUTION = "convolution"
     """The last convolutional stage, before the transformer."""

@@ -57,7 +57,7 @@ def explain_findings(
     numbers: Sequence[int],
     settings: DetectionSettings,
     *,
-    stage: ExplanationStage = ExplanationStage.CONVOLUTION,
+    stage: ExplanationStage = ExplanationStage.DECODER,
     method: ExplanationMethod = ExplanationMethod.GRADCAM,
     model: Model | None = None,
     progress: Progress = silent,

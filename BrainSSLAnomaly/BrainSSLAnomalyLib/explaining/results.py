@@ -30,7 +30,7 @@ def explain_results(
     folder: Path,
     number: int | None = None,
     *,
-    stage: ExplanationStage = ExplanationStage.CONVOLUTION,
+    stage: ExplanationStage = ExplanationStage.DECODER,
     method: ExplanationMethod = ExplanationMethod.GRADCAM,
     device: Device = Device.AUTO,
     scans: Sequence[Path] = (),

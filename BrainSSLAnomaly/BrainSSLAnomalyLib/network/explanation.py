@@ -52,7 +52,7 @@ def explain(
     asked: NDArray,
     *,
     axis: int = 0,
-    stage: Stage = Stage.CONVOLUTION,
+    stage: Stage = Stage.DECODER,
     method: Method = Method.GRADCAM,
     batch: int = 8,
     progress: Callable[[float], None] = lambda _: None,
