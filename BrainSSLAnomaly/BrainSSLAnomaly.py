@@ -115,8 +115,7 @@ class BrainSSLAnomalyWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.findings = panel.Findings(self.ui, self.onReview, self.explaining.show)
         self.handover = panel.Handover(self.ui)
         self.care = panel.Care(self.ui, self.run)
-        self.session = None
-        self.mayFollow = True
+        self.session, self.mayFollow = None, True
         self.ui.detectButton.connect("clicked()", self.onDetect)
         self.ui.resetButton.connect("clicked()", self.onReset)
         self.ui.sampleButton.connect("clicked()", self.onSample)
@@ -258,6 +257,7 @@ class BrainSSLAnomalyWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.parameterNode, self._guiTag = parameterNode, None
         if parameterNode is not None:
             self._guiTag = parameterNode.connectGui(self.ui)
+            self.run.nameDetectors()
             self.tuning.showRows()
 
 

@@ -29,7 +29,7 @@ USUAL_BRAIN_ML = (700.0, 2200.0)
 
 _DEFAULTS = DetectionSettings()
 _PREPARATION_SHARE, _PREPARATION_SHARE_BEFORE_HYBRID = 0.7, 0.35
-_NETWORK_PACKAGES = ("torch", "monai", "safetensors")
+_NETWORK_PACKAGES = ("torch", "monai", "einops", "safetensors")
 
 ALL_KEYS = ("flair", "t1", "t2", "flair+t1", "flair+t2", "t1+t2", "flair+t1+t2")
 EXPLAINED = 0.5

@@ -113,7 +113,7 @@ def _kind(hint: Any) -> tuple[type, Any]:
 _BOUND = {
     "ctkSliderWidget": ("value", "valueChanged(double)"),
     "QCheckBox": ("checked", "toggled(bool)"),
-    "QComboBox": ("currentText", "currentIndexChanged(int)"),
+    "QComboBox": ("currentIndex", "currentIndexChanged(int)"),
     "qMRMLNodeComboBox": (None, "currentNodeChanged(vtkMRMLNode*)"),
 }
 
@@ -133,15 +133,17 @@ def _connect_gui(self: Any, ui: Any) -> int:
             widget.clear()
             for choice in note.choices:
                 widget.addItem(choice)
-            widget.setCurrentText(kept)
+            widget.currentIndex = note.choices.index(kept)
         elif attribute is None:
             widget.setCurrentNode(getattr(self, name))
         else:
             setattr(widget, attribute, getattr(self, name))
 
-        def changed(*_: Any, widget: Any = widget, name: str = name, attribute: Any = attribute) -> None:
+        def changed(*_: Any, widget: Any = widget, name: str = name, attribute: Any = attribute, note: Any = note) -> None:
             value = widget.currentNode() if attribute is None else getattr(widget, attribute)
-            if self._guis.get(tag) and value != "":
+            if isinstance(note, Choice):  # by its place, as Slicer does: the words may be others
+                value = note.choices[value]
+            if self._guis.get(tag):
                 setattr(self, name, value)
 
         widget.connect(signal, changed)

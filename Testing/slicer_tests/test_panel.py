@@ -344,14 +344,14 @@ def test_how_to_detect_is_chosen_saved_with_the_scene_and_handed_to_the_worker(l
 
     panel, _ = loaded
     assert panel.run.settings(panel.parameterNode) == DetectionSettings()  # as the command line
-    for name, value in (("detector", "hybrid"), ("device", "cpu"), ("anatomy", "network")):
+    for name, value in (("detector", "Network (hybrid)"), ("device", "cpu"), ("anatomy", "network")):
         getattr(panel.ui, f"{name}Selector").setCurrentText(value)
     panel.ui.testTimeCheckBox.checked = True
     wanted = DetectionSettings(DetectorName.HYBRID, anatomy=AnatomySource.NETWORK, test_time=True, device=Device.CPU)
     assert scene.WriteToMRB(str(tmp_path / "s.mrb"))
     scene.Clear(False)
     settle()
-    assert panel.ui.detectorSelector.currentText == "auto" and not panel.ui.testTimeCheckBox.checked
+    assert panel.ui.detectorSelector.currentText == "Automatic" and not panel.ui.testTimeCheckBox.checked
     load(scene, tmp_path / "s.mrb")
     panel.onSceneReady()
     assert panel.run.settings(panel.parameterNode) == wanted and panel.ui.deviceSelector.currentText == "cpu"
@@ -363,9 +363,19 @@ def test_how_to_detect_is_chosen_saved_with_the_scene_and_handed_to_the_worker(l
 
 
 def test_what_only_the_network_listens_to_is_greyed_for_the_statistics(panel):
-    for name, looks in (("statistical", False), ("hybrid", True), ("auto", True)):
+    for name, looks in (("Statistics", False), ("Network (hybrid)", True), ("Automatic", True)):
         panel.ui.detectorSelector.setCurrentText(name)
         assert panel.ui.deviceSelector.enabled is looks and panel.ui.testTimeCheckBox.enabled is looks
+
+
+def test_detectors_are_named_in_words_and_the_scene_keeps_their_values(panel):
+    selector, words = panel.ui.detectorSelector, {"Automatic": "auto", "Statistics": "statistical", "Network (hybrid)": "hybrid"}
+    assert {selector.itemText(i) for i in range(selector.count)} == set(words)
+    for word, value in words.items():
+        selector.setCurrentText(word)
+        assert panel.parameterNode.detector == value
+        panel.onSceneReady()
+        assert selector.currentText == word
 
 
 def test_the_table_is_copied_and_saved(detected, tmp_path, monkeypatch):
@@ -629,7 +639,7 @@ def test_the_network_behind_the_panel_brings_its_layers_and_explains_a_finding(l
     for package in ("torch", "monai", "einops"):
         pytest.importorskip(package)
     panel, _ = loaded
-    panel.ui.detectorSelector.setCurrentText("hybrid")
+    panel.ui.detectorSelector.setCurrentText("Network (hybrid)")
     panel.ui.deviceSelector.setCurrentText("cpu")
     click(panel.ui.detectButton)
     until(lambda: not panel.run.running)

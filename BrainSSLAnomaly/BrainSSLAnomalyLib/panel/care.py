@@ -30,6 +30,7 @@ class Care:
         self._ui = ui
         self._run = run
         ui.installButton.connect("clicked()", self.install)
+        ui.networkButton.connect("clicked()", self.installNetwork)
         ui.wheelsButton.connect("clicked()", self._on_wheels)
         ui.selfCheckButton.connect("clicked()", self.check)
 
@@ -45,10 +46,9 @@ class Care:
             self._ui.statusMessage.text = _("The Python package {name} is missing: press Install.").format(name=missing)
 
     def sayWhatIsMissing(self) -> None:
-        """At start: which packages have to be installed before the first detection."""
+        """At start: which packages have to be installed before the first detection, and what works without those of the network."""
         missing = dependencies.missing()
-        self._ui.installButton.visible = bool(missing)
-        self._ui.wheelsButton.visible = bool(missing)
+        self._offer(missing, dependencies.missing_for_network())
         if missing:
             self._ui.statusMessage.text = _("To be installed before the first detection: {names}.").format(names=", ".join(missing))
 
@@ -63,6 +63,20 @@ class Care:
         if missing and slicer.util.confirmOkCancelDisplay(question):
             self._try_install(dependencies.install)
         return not dependencies.missing()
+
+    def installNetwork(self) -> None:
+        """Ask, and install what the network needs on top of the statistics."""
+        missing = dependencies.missing_for_network()
+        big = any(requirement.startswith("torch") for requirement in missing)
+        size = _("about 0.3 GB, with an NVIDIA graphics card about 3 GB") if big else _("a few MB")
+        question = _(
+            "For the network these Python packages will be downloaded ({size}) and installed into Slicer, which can take some minutes:"
+            "\n\n{names}\n\nThe statistical detector works without them."
+        ).format(size=size, names="\n".join(missing))
+        with self.explained():
+            dependencies.check_extension()
+            if missing and slicer.util.confirmOkCancelDisplay(question):
+                self._try_install(dependencies.install_network)
 
     def mayReplace(self, results: Any) -> bool:
         """A segmentation has been edited by hand: whether a new one may be started beside it."""
@@ -79,7 +93,8 @@ class Care:
     def versions(self) -> str:
         """For a report of a problem: what runs here."""
         lines = [f"BrainSSLAnomaly {__version__}", f"Python {platform.python_version()} on {platform.platform()}"]
-        for name in ("numpy", "scipy", "SimpleITK", *(r.split(">")[0] for r in dependencies.needed()), "torch"):
+        listed = (r.split(">")[0] for r in (*dependencies.needed(), *dependencies.needed_for_network()))
+        for name in ("numpy", "SimpleITK", *listed):
             try:
                 lines.append(f"{name} {metadata.version(name)}")
             except metadata.PackageNotFoundError:
@@ -125,12 +140,28 @@ class Care:
             self._try_install(lambda: dependencies.install_from(Path(folder)))
 
     def _try_install(self, act: Any) -> None:
+        self._ui.statusMessage.text = _("Installing, which can take some minutes ...")
+        self._ui.statusMessage.repaint()
         try:
             act()
+        except BrainSSLAnomalyError as error:
+            self._ui.statusMessage.text = str(error)
         except Exception as error:  # pip fails in many ways, none of which may stop the panel
             self._ui.statusMessage.text = _(
                 "The packages could not be installed ({why}): check the internet connection, or install from a folder of wheels."
             ).format(why=error)
+        else:
+            self._ui.statusMessage.text = _("Installed. If a detection fails now, restart Slicer.")
+            self.sayWhatIsMissing()
             return
-        self._ui.statusMessage.text = _("Installed. If a detection fails now, restart Slicer.")
-        self.sayWhatIsMissing()
+        self._offer(dependencies.missing(), dependencies.missing_for_network())
+
+    def _offer(self, missing: list[str], for_network: list[str]) -> None:
+        """Show the buttons that there is a use for."""
+        self._ui.installButton.visible = bool(missing)
+        self._ui.wheelsButton.visible = bool(missing or for_network)
+        self._ui.networkButton.visible = bool(for_network)
+        self._ui.networkMessage.visible = bool(for_network)
+        if for_network:
+            name = for_network[0].split(">")[0].replace("torch", "PyTorch")
+            self._ui.networkMessage.text = _("Without {name} the statistical detector looks instead.").format(name=name)

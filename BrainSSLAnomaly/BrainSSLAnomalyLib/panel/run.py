@@ -48,6 +48,16 @@ class Run:
         """Whether a job is under way."""
         return self._job is not None
 
+    def nameDetectors(self) -> None:
+        """Words instead of the values that the parameter node has just filled in; it goes by their order and keeps the values."""
+        words = {
+            DetectorName.AUTO: _("Automatic"),
+            DetectorName.HYBRID: _("Network (hybrid)"),
+            DetectorName.STATISTICAL: _("Statistics"),
+        }
+        for index, detector in enumerate(DetectorName):
+            self._ui.detectorSelector.setItemText(index, words[detector])
+
     def settings(self, parameters: Any) -> DetectionSettings:
         """What the parameter node says of how to detect."""
         return DetectionSettings(
@@ -90,7 +100,7 @@ class Run:
 
     def _on_detector(self, *_unused: object) -> None:
         """What only the network listens to is greyed where it does not look."""
-        looks = self._ui.detectorSelector.currentText != DetectorName.STATISTICAL.value
+        looks = self._ui.detectorSelector.currentIndex != list(DetectorName).index(DetectorName.STATISTICAL)
         self._ui.deviceSelector.enabled = looks
         self._ui.testTimeCheckBox.enabled = looks
 
