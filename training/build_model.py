@@ -15,9 +15,7 @@ import json
 import os
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from functools import lru_cache
-from itertools import combinations, islice
+from itertools import combinations, count, islice
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -27,7 +25,7 @@ import typer
 from BrainSSLAnomalyLib import hybrid
 from BrainSSLAnomalyLib.detector import deviation_map, peak_deviation, scored_voxels, zscore_maps
 from BrainSSLAnomalyLib.network.bundle import METADATA, WEIGHTS, sha256
-from BrainSSLAnomalyLib.network.model import BUNDLE, PATCHES, Model, load_model
+from BrainSSLAnomalyLib.network.model import BUNDLE, PATCHES, load_model
 from BrainSSLAnomalyLib.preparation import PreparedStudy, prepare
 from BrainSSLAnomalyLib.resampling import resample
 from BrainSSLAnomalyLib.scoring.fusion import FEATURES, LIMITS
@@ -45,6 +43,7 @@ from .synthesis import heads
 from .synthesis.archive import ARCHIVE, read
 from .synthesis.implanted import implanted
 from .train import read_config
+from .workers import processes, shipped_model
 
 FOLDER = Path(__file__).resolve().parents[1] / "BrainSSLAnomaly" / "Resources" / BUNDLE
 FUSION, HEALTHY = FOLDER / "configs" / "fusion.json", FOLDER / "configs" / "healthy.json"
@@ -72,6 +71,11 @@ RANGES: dict[ScoreName, tuple[float, float]] = {
 """Of the levels in the tables."""
 
 LEVELS = 150
+
+
+def unseen_patients(first: int) -> Iterator[int]:
+    """Seeds from ``first`` on of synthetic patients whose label maps training never saw."""
+    return (seed for seed in count(first) if seed % MAPS >= MAPS - HELD_OUT)
 
 
 def write_weights(weights: Path, config: str) -> None:
@@ -114,10 +118,10 @@ def fit_fusion(patients: int, implants: int, workers: int) -> None:
     """Step 3."""
     from sklearn.linear_model import LogisticRegression
 
-    seeds = islice((s for s in range(2000, 9000) if s % MAPS >= MAPS - HELD_OUT), patients)
+    seeds = islice(unseen_patients(2000), patients)
     cases = [*((patient, seed) for seed in seeds), *((implanted, seed) for seed in range(implants))]
     rows: dict[str, dict[str, list[np.ndarray]]] = defaultdict(lambda: defaultdict(list))
-    with ProcessPoolExecutor(workers, initializer=_one_thread) as pool:
+    with processes(workers) as pool:
         for (kind, seed), taken in zip(cases, pool.map(_voxels, cases), strict=True):
             for key, table in taken.items():
                 rows[key][kind.__name__].append(table)
@@ -143,7 +147,7 @@ def measure_healthy(synthetic: int, workers: int, seed: int = 1000) -> None:
     """Step 4."""
     above: dict[tuple[ScoreName, str], dict[str, list[np.ndarray]]] = defaultdict(lambda: {"real": [], "synthetic": []})
     peaks: dict[tuple[ScoreName, str], list[float]] = defaultdict(list)
-    with ProcessPoolExecutor(workers, initializer=_one_thread) as pool:
+    with processes(workers) as pool:
         for name, results in pool.map(_healthy, healthy_studies(synthetic, seed)):
             for score, key, ml, peak in results:
                 above[score, key]["synthetic" if name.startswith("synthetic") else "real"].append(ml)
@@ -222,20 +226,11 @@ def _looks(
     sets = [c for n in range(1, len(zscores) + 1) for c in combinations(zscores, n) if set(c) in [set(s) for s in SETS]]
     for chosen in sets:
         deviation = deviation_map(prepared, {m: zscores[m] for m in chosen})
-        seen = hybrid.view(prepared, _model(), chosen, latent=latent)
+        seen = hybrid.view(prepared, shipped_model(), chosen, latent=latent)
         scores = hybrid.scores(seen, deviation, tuple(dict.fromkeys([*wanted, *FEATURES])))
         if fuse:
             scores[ScoreName.FUSED] = hybrid.fused(scores, chosen)
         yield chosen, scores
-
-
-@lru_cache(maxsize=1)
-def _model() -> Model:
-    return load_model(Device.CPU)
-
-
-def _one_thread() -> None:
-    torch.set_num_threads(1)
 
 
 def _inside(patches: torch.Tensor, brain: torch.Tensor) -> torch.Tensor:

@@ -10,18 +10,17 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
-import torch
 import typer
 from BrainSSLAnomalyLib.study import Modality
 from numpy.typing import NDArray
 
 from .benchmark.summary import auroc
 from .scan_embeddings import ANOMALOUS, HEALTHY, LESIONS, MADE, MADE_LESIONS, REAL, Point, centres, distances, points, tasks
+from .workers import processes
 
 PICTURE = Path("Documentation/embedding.png")
 COLOURS = {REAL: "#1f5fa8", MADE: "#86b8e8", LESIONS: "#d1495b", MADE_LESIONS: "#edae49"}
@@ -71,10 +70,6 @@ def _components(embeddings: NDArray[np.float32], healthy: Sequence[bool]) -> tup
     return fitted.transform(embeddings), fitted.explained_variance_ratio_
 
 
-def _one_thread() -> None:
-    torch.set_num_threads(1)
-
-
 def main(
     target: Annotated[Path, typer.Option(help="The picture.")] = PICTURE,
     real: Annotated[int, typer.Option(help="Real healthy T1.")] = 10,
@@ -88,7 +83,7 @@ def main(
     real, made, lesions = (2, 1, 1) if quick else (real, made, lesions)
     todo = list(tasks(real, made, lesions, evaluation))
     if workers > 1:
-        with ProcessPoolExecutor(workers, initializer=_one_thread) as pool:
+        with processes(workers) as pool:
             scans = [p for found in pool.map(points, todo) for p in found]
     else:
         scans = [p for task in todo for p in points(task)]

@@ -12,26 +12,24 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, field
-from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 from typing import Annotated
 
 import numpy as np
-import torch
 import typer
 from BrainSSLAnomalyLib import hybrid
 from BrainSSLAnomalyLib.detector import scored_voxels
 from BrainSSLAnomalyLib.errors import BrainSSLAnomalyError
 from BrainSSLAnomalyLib.imageio import read_scan, write_text
-from BrainSSLAnomalyLib.network.model import Model, load_model
+from BrainSSLAnomalyLib.network.model import Model
 from BrainSSLAnomalyLib.preparation import prepare
-from BrainSSLAnomalyLib.settings import Device, ScoreName
+from BrainSSLAnomalyLib.settings import ScoreName
 from BrainSSLAnomalyLib.study import Modality, Scan, Study, Volume
 
 from .synthesis import heads
+from .workers import processes, shipped_model
 
 PURITY = Path("results/purity.json")
 SCORES = (ScoreName.LOGIT, ScoreName.L1, ScoreName.MAHALANOBIS)
@@ -89,7 +87,7 @@ def measured(item: Item, model: Model | None = None) -> Purity:
         prepared = prepare(Study({modality: scan}))
     except BrainSSLAnomalyError as error:
         return Purity(name, fingerprint, {}, outlier=True, refused=str(error))
-    seen = hybrid.view(prepared, model or _model(), latent=tuple(s for s in SCORES if s in hybrid.LATENT))
+    seen = hybrid.view(prepared, model or shipped_model(), latent=tuple(s for s in SCORES if s in hybrid.LATENT))
     found = hybrid.scores(seen, np.zeros(prepared.brain.shape, np.float32), SCORES)
     scored = scored_voxels(prepared)
     rank = max(1, round(EXCEEDED_ML / prepared.reference.voxel_ml))
@@ -126,15 +124,6 @@ def table(scans: Sequence[Purity]) -> str:
     return "\n".join(lines)
 
 
-@lru_cache(maxsize=1)
-def _model() -> Model:
-    return load_model(Device.CPU)
-
-
-def _one_thread() -> None:
-    torch.set_num_threads(1)
-
-
 def main(
     archive: Annotated[Path, typer.Option(help="From python -m training.synthesis.heads.")] = heads.HEADS,
     folder: Annotated[Path | None, typer.Option(help="Score the scans in this folder instead.")] = None,
@@ -146,7 +135,7 @@ def main(
     """Score every training scan and name those that stand out."""
     items = islice(from_folder(folder, modality) if folder else from_archive(archive), limit)
     if workers > 1:
-        with ProcessPoolExecutor(workers, initializer=_one_thread) as pool:
+        with processes(workers) as pool:
             scans = judged(list(pool.map(measured, items)))
     else:
         scans = judged([measured(item) for item in items])

@@ -8,25 +8,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from itertools import islice
 from typing import Any
 
 import numpy as np
 import torch
 from BrainSSLAnomalyLib.hybrid import NetworkInput, network_input
-from BrainSSLAnomalyLib.network.model import Model, load_model
+from BrainSSLAnomalyLib.network.model import Model
 from BrainSSLAnomalyLib.preparation import prepare
-from BrainSSLAnomalyLib.settings import Device
 from BrainSSLAnomalyLib.study import Modality, Scan, Study
 from numpy.typing import NDArray
 from torch.nn import functional
 
 from .benchmark import cases
 from .benchmark.synthetic import patient
-from .build_model import HELD_OUT, MAPS
+from .build_model import MAPS, unseen_patients
 from .data import DATA, load
 from .synthesis.implanted import implanted
+from .workers import shipped_model
 
 SHOWN = (Modality.FLAIR, Modality.T2, Modality.T1)
 FEWEST = 3
@@ -72,8 +71,8 @@ def tasks(real: int, made: int, lesions: int, evaluation: bool) -> Iterator[Task
     yield from ((REAL, (Modality.T1, p)) for p in sorted((healthy / "ixi_t1_2mm" / "calibration").glob("*_T1.nii.gz"))[:real])
     yield from ((REAL, (m, healthy / "singles" / f"a_{m.value}.nii.gz")) for m in (Modality.FLAIR, Modality.T2))
     for count, ill in ((made, False), (2 * made, True)):
-        unseen = (s for s in range(FIRST_SEED, FIRST_SEED + 5000) if s % MAPS >= MAPS - HELD_OUT and (s % 3 > 0) == ill)
-        yield from ((MADE_LESIONS if ill else MADE, seed) for seed in islice(unseen, count))
+        seeds = (s for s in unseen_patients(FIRST_SEED) if (s % 3 > 0) == ill)
+        yield from ((MADE_LESIONS if ill else MADE, seed) for seed in islice(seeds, count))
     yield from ((LESIONS, FIRST_SEED + n) for n in range(lesions))
     if evaluation:
         yield from ((case.group, case) for case in cases.patients())
@@ -91,7 +90,7 @@ def points(task: Task, model: Model | None = None) -> list[Point]:
         study, person = patient(what)[0], f"map {what % MAPS}"
     else:
         study, person = what.study(), what.name
-    prepared, network = prepare(study), (model or _model()).network
+    prepared, network = prepare(study), (model or shipped_model()).network
     return [Point(group, m, person, embedding(network_input(prepared, (m,)), network)) for m in study.modalities if m in SHOWN]
 
 
@@ -138,8 +137,3 @@ def distances(scans: Sequence[Point]) -> NDArray[np.float64]:
             raise SystemExit(f"Too few healthy people with a {scan.modality.value}: show more.")
         out.append(float(gaussian.mahalanobis((scan.embedding - means[scan.modality])[None])[0]))
     return np.sqrt(np.array(out) / len(scans[0].embedding))
-
-
-@lru_cache(maxsize=1)
-def _model() -> Model:
-    return load_model(Device.CPU)

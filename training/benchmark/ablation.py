@@ -11,7 +11,6 @@ from __future__ import annotations
 import copy
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import islice
@@ -19,28 +18,28 @@ from pathlib import Path
 from typing import Annotated
 
 import numpy as np
-import torch
 import typer
 from BrainSSLAnomalyLib import hybrid
 from BrainSSLAnomalyLib.detector import deviation_map, scored_voxels, zscore_maps
 from BrainSSLAnomalyLib.imageio.writing import RESEARCH_USE
-from BrainSSLAnomalyLib.network.model import Model, load_model
+from BrainSSLAnomalyLib.network.model import Model
 from BrainSSLAnomalyLib.preparation import PreparedStudy, prepare
 from BrainSSLAnomalyLib.resampling import resample
 from BrainSSLAnomalyLib.scoring.healthy_table import healthy_table
 from BrainSSLAnomalyLib.scoring.statistical import score_from_deviation
 from BrainSSLAnomalyLib.segmentation.morphology import without_small
 from BrainSSLAnomalyLib.segmentation.thresholds import hysteresis
-from BrainSSLAnomalyLib.settings import Device, MorphologySettings, ScoreName, SegmentationSettings
+from BrainSSLAnomalyLib.settings import MorphologySettings, ScoreName, SegmentationSettings
 from BrainSSLAnomalyLib.study import Modality, Study, Volume
 from numpy.typing import NDArray
 from torch import nn
 
 from ..anomaly_task import AnomalySettings
-from ..build_model import HELD_OUT, MAPS, SETS
+from ..build_model import SETS, unseen_patients
 from ..synthesis.archive import ARCHIVE, read
 from ..synthesis.implanted import implanted
 from ..train import read_config
+from ..workers import processes, shipped_model
 from . import kinds
 from .measures import cuts, dice
 from .summary import interval
@@ -139,10 +138,10 @@ def _variants(prepared: PreparedStudy, chosen: tuple[Modality, ...]) -> Iterator
         seen = hybrid.view(prepared, model, chosen, test_time=test_time, latent=latent)
         return hybrid.scores(seen, deviation, wanted)
 
-    plain = scores(_model(), wanted=tuple(SINGLE.values()))
+    plain = scores(shipped_model(), wanted=tuple(SINGLE.values()))
     yield from ((name, score, plain[score]) for name, score in SINGLE.items())
     yield FUSED, ScoreName.FUSED, hybrid.fused(plain, chosen)
-    yield TEST_TIME, ScoreName.FUSED, hybrid.fused(scores(_model(), test_time=True), chosen)
+    yield TEST_TIME, ScoreName.FUSED, hybrid.fused(scores(shipped_model(), test_time=True), chosen)
     yield NO_TRANSFORMER, ScoreName.FUSED, hybrid.fused(scores(_bypassed()), chosen)
 
 
@@ -164,19 +163,10 @@ def _figures(
 
 
 @lru_cache(maxsize=1)
-def _model() -> Model:
-    return load_model(Device.CPU)
-
-
-@lru_cache(maxsize=1)
 def _bypassed() -> Model:
-    network = copy.deepcopy(_model().network)
+    network = copy.deepcopy(shipped_model().network)
     network.transformer = nn.ModuleList()
-    return replace(_model(), network=network)
-
-
-def _one_thread() -> None:
-    torch.set_num_threads(1)
+    return replace(shipped_model(), network=network)
 
 
 def main(
@@ -187,10 +177,10 @@ def main(
     target: Annotated[Path, typer.Option(help="Page whose table is replaced; made if it does not exist.", show_default=False)] = TARGET,
 ) -> None:
     """Measure, and rewrite the table of the ablation page."""
-    seeds = islice((s for s in range(FIRST_PATIENT, 10 * FIRST_PATIENT) if s % MAPS >= MAPS - HELD_OUT), patients)
+    seeds = islice(unseen_patients(FIRST_PATIENT), patients)
     cases: list[Case] = [*((patient, seed) for seed in seeds), *((implanted, FIRST_IMPLANT + n) for n in range(implants))]
     rows: list[tuple[str, str, Figures]] = []
-    with ProcessPoolExecutor(workers, initializer=_one_thread) as pool:
+    with processes(workers) as pool:
         for (draw, seed), found in zip(cases, pool.map(measure, cases), strict=True):
             rows += found
             said = (f"{column} {f.average_precision:.2f}/{f.dice:.2f}" for column, name, f in found if name == FUSED)
