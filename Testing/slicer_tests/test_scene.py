@@ -219,24 +219,31 @@ def test_what_the_network_adds_survives_saving_and_goes_with_a_run_of_the_statis
     assert left == again and list(left.layers) == ["score", "zscore-FLAIR", "zscore-T1"] and mine.GetScene() is scene
 
 
-def test_what_the_network_looked_at_is_kept_hidden_where_it_is_and_survives_saving(scene, scan_node, detection, tmp_path):
-    import slicer
+def turned(scene, node):
+    """Put a node under a linear transform; the transform's node, and the transform."""
     import vtk
-    from BrainSSLAnomalyLib.errors import BadResults
-    from BrainSSLAnomalyLib.scene import Results
-    from BrainSSLAnomalyLib.scene.guessing import guess_scans
 
     turn = vtk.vtkTransform()
     turn.Translate(10, -20, 30)
     turn.RotateZ(20)
     transform = scene.AddNewNodeByClass("vtkMRMLLinearTransformNode", "turn")
     transform.SetMatrixTransformToParent(turn.GetMatrix())
-    scan_node.SetAndObserveTransformNodeID(transform.GetID())
+    node.SetAndObserveTransformNodeID(transform.GetID())
+    return transform, turn
+
+
+def test_what_the_network_looked_at_is_kept_hidden_where_it_is_and_survives_saving(scene, scan_node, detection, tmp_path):
+    import slicer
+    from BrainSSLAnomalyLib.errors import BadResults
+    from BrainSSLAnomalyLib.scene import Results
+    from BrainSSLAnomalyLib.scene.guessing import guess_scans
+
+    turned(scene, scan_node)
     seen = as_by_network(detection)
     results = Results.write(seen, {Modality.FLAIR: scan_node})
     assert results.explainable and list(guess_scans().values()) == [scan_node]
     count = len(node_ids(scene))
-    assert len(node_ids(scene)) == count and Results.write(seen, {Modality.FLAIR: scan_node}) == results
+    assert Results.write(seen, {Modality.FLAIR: scan_node}) == results and len(node_ids(scene)) == count
     assert scene.WriteToMRB(str(tmp_path / "all.mrb"))
     scene.Clear(False)
     load(scene, tmp_path / "all.mrb")
@@ -379,15 +386,9 @@ def test_removing_results_leaves_the_scene_as_before_them(scene, scan_node, dete
 
 def test_a_scan_under_a_linear_transform_is_read_where_it_is_and_its_results_go_along(scene, scan_node, detection):
     import slicer
-    import vtk
     from BrainSSLAnomalyLib.scene import Results, study_from_nodes
 
-    turn = vtk.vtkTransform()
-    turn.Translate(10, -20, 30)
-    turn.RotateZ(20)
-    transform = scene.AddNewNodeByClass("vtkMRMLLinearTransformNode", "turn")
-    transform.SetMatrixTransformToParent(turn.GetMatrix())
-    scan_node.SetAndObserveTransformNodeID(transform.GetID())
+    transform, turn = turned(scene, scan_node)
     study = study_from_nodes({Modality.FLAIR: scan_node})
     matrix = slicer.util.arrayFromVTKMatrix(turn.GetMatrix())
     assert np.allclose(study.reference.volume.affine, matrix @ detection.reference.affine)
