@@ -81,7 +81,7 @@ def detect(study: Study, settings: DetectionSettings = _DEFAULTS, progress: Prog
         detector=detector.value,
         inputs=tuple(study.scans[m] for m in study.modalities),
         seconds=seconds,
-        warnings=(*_warnings(brain_ml, study, detector), *(w for w in (warning, unsaid) if w)),
+        warnings=(*_warnings(brain_ml, study), *(w for w in (warning, unsaid) if w)),
         scan_p_value=table.p_value(peak_deviation(prepared, unusual)),
         maps=maps,
         looked_at=seen.looked_at if seen and settings.explain else None,
@@ -230,13 +230,13 @@ def peak_deviation(prepared: PreparedStudy, deviation: NDArray[np.float32]) -> f
     return float(-np.partition(-values, rank - 1)[rank - 1])
 
 
-def _warnings(brain_ml: float, study: Study, detector: DetectorName) -> tuple[str, ...]:
+def _warnings(brain_ml: float, study: Study) -> tuple[str, ...]:
     said = []
     low, high = USUAL_BRAIN_ML
     if not low <= brain_ml <= high:
         said.append(
             f"The brain mask holds {brain_ml:.0f} ml, outside the usual {low:.0f} to {high:.0f} ml: check it before using the results."
         )
-    if Modality.FLAIR not in study.modalities and detector is DetectorName.STATISTICAL:
+    if Modality.FLAIR not in study.modalities:
         said.append("Without a FLAIR this detector misses most lesions and may mark fluid instead: add one if there is any.")
     return tuple(said)
