@@ -33,8 +33,9 @@ $(FULL): $(STAMP)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[dev,model,training,slicer-tests]"
 	@touch $@
 
+# Two processes of one thread: two of two would get into each other's way. A module stays together for its fixtures.
 test: $(FULL) lint types
-	$(BIN)/pytest
+	OMP_NUM_THREADS=1 ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS=1 $(BIN)/pytest --numprocesses 2 --dist loadscope
 
 benchmark: $(FULL)
 	$(BIN)/pytest Testing/benchmarks --benchmark-only --benchmark-columns=median,min,max,rounds

@@ -13,6 +13,7 @@ from BrainSSLAnomalyLib.detection import MapName
 from BrainSSLAnomalyLib.detector import EXPLAINED, chosen, detect
 from BrainSSLAnomalyLib.errors import BadSettings, Cancelled, DamagedModel
 from BrainSSLAnomalyLib.imageio import read_results, write_results
+from BrainSSLAnomalyLib.preparation import prepare
 from BrainSSLAnomalyLib.report import write_report
 from BrainSSLAnomalyLib.resources import resource
 from BrainSSLAnomalyLib.segmentation import segment
@@ -189,8 +190,14 @@ def test_the_scan_turned_upside_down_and_back_to_front_gives_the_same_maps(found
     assert np.mean(np.abs(back - found.anomaly_score) > 0.1) < 0.002
 
 
+@pytest.fixture(scope="module")
+def prepared(patient):
+    return prepare(patient[0])
+
+
 @pytest.mark.parametrize("score", [s for s in ScoreName if s is not ScoreName.FUSED])
-def test_every_score_can_be_chosen(score, patient):
+def test_every_score_can_be_chosen(score, patient, prepared, monkeypatch):
+    monkeypatch.setattr(detector, "prepare", lambda *_, **__: prepared)  # once for all scores
     detection = detect(patient[0], DetectionSettings(DetectorName.HYBRID, score=score, explain=False, device=Device.CPU))
     assert detection.facts["score"] == score.value and detection.anomaly_score.max() > 0
     assert MapName.GRADCAM not in detection.maps
