@@ -135,14 +135,13 @@ def _thickened(volume: Volume, thick: float) -> Volume:
 
 
 def draw_lesions(tissues: NDArray[np.uint8], rng: np.random.Generator, *, large: bool) -> NDArray[np.float32]:
-    """Soft lesion mask, 0–1: one to two dozen small white-matter lesions near ventricles and cortex, often few, or one large tumour."""
+    """Soft lesion mask, 0–1: a handful of small white-matter lesions near the ventricles and cortex, or one large tumour."""
     white = tissues == Tissue.WHITE + 1
     mask = np.zeros(tissues.shape, np.float32)
     deep = white | np.isin(tissues, [Tissue.CORTEX + 1, Tissue.STRIATUM + 1, Tissue.THALAMUS + 1])
     near = np.exp(-ndimage.distance_transform_edt(tissues != Tissue.VENTRICLE + 1) / 8)
     weight = white * (0.15 + near)
-    few = int(np.exp(rng.uniform(0, np.log(25))))  # most people with lesions have few
-    for _ in range(1 if large else few):
+    for _ in range(1 if large else int(rng.integers(3, 25))):
         centre = np.array(np.unravel_index(rng.choice(weight.size, p=(weight / weight.sum()).ravel()), weight.shape))
         ml = np.exp(rng.uniform(np.log(10), np.log(100))) if large else np.exp(rng.uniform(np.log(0.015), np.log(3)))
         radius = np.cbrt(ml * 1000 * 3 / 4 / np.pi)
