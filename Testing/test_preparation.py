@@ -6,12 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from BrainSSLAnomalyLib.anatomy import Tissue, Zone
+from BrainSSLAnomalyLib.anatomy import INTRACRANIAL, Tissue, Zone
 from BrainSSLAnomalyLib.demo import synthetic_patient
 from BrainSSLAnomalyLib.errors import PreparationFailed
 from BrainSSLAnomalyLib.imageio import read_scan
 from BrainSSLAnomalyLib.preparation import prepare
 from BrainSSLAnomalyLib.preparation.brain import stripped_mask
+from BrainSSLAnomalyLib.preparation.prepare import _names
 from BrainSSLAnomalyLib.preparation.registration import (
     _shaped_like_a_head,
     mean_displacement,
@@ -53,9 +54,18 @@ def turned(volume: Volume, code: str) -> Volume:
 
 
 @pytest.fixture(scope="module")
-def patient() -> dict[str, Volume]:
-    study, _ = synthetic_patient(3, spacing=2.0)
-    return {m.value: s.volume for m, s in study.scans.items()}
+def made() -> tuple[Study, Volume]:
+    return synthetic_patient(3, spacing=2.0)
+
+
+@pytest.fixture(scope="module")
+def patient(made) -> dict[str, Volume]:
+    return {m.value: s.volume for m, s in made[0].scans.items()}
+
+
+@pytest.fixture(scope="module")
+def lesions(made) -> Volume:
+    return made[1].with_array(made[1].array.astype(np.float32))
 
 
 @pytest.fixture(scope="module")
@@ -100,6 +110,24 @@ def test_left_is_left_and_zones_are_where_they_belong(prepared):
     assert (x[sided & (names % 2 == 0)] < 3).mean() > 0.99
     assert (x[sided & (names % 2 == 1)] > -3).mean() > 0.99
     assert not zones[~prepared.brain_mask].any() and set(np.unique(zones)) >= {Zone.VENTRICLE, Zone.PERIVENTRICULAR, Zone.CORTEX}
+
+
+def test_lesions_of_the_made_patient_are_said_to_lie_in_white_matter(prepared, lesions):
+    inside = resample(lesions, prepared.brain_mask.shape, prepared.reference.affine) > 0.5
+    named = prepared.anatomy.zones[inside & prepared.brain_mask]
+    assert named.size and np.isin(named, [Zone.DEEP_WHITE, Zone.PERIVENTRICULAR, Zone.JUXTACORTICAL]).mean() > 0.9
+
+
+def test_what_flair_shows_brighter_than_white_matter_is_fluid_only_where_the_anatomy_is_sure():
+    priors = np.zeros((len(INTRACRANIAL), 1, 1, 2), np.float32)
+    priors[Tissue.CSF, ..., 0], priors[Tissue.WHITE, ..., 0] = 0.2, 0.8
+    priors[Tissue.VENTRICLE, ..., 1], priors[Tissue.WHITE, ..., 1] = 0.9, 0.1
+    posterior = np.zeros_like(priors)
+    posterior[Tissue.CSF, ..., 0] = posterior[Tissue.VENTRICLE, ..., 1] = 1.0
+    bright = np.ones((1, 1, 2), bool)
+    assert _names(priors, posterior, bright).ravel().tolist() == [Tissue.WHITE, Tissue.VENTRICLE]
+    assert _names(priors, posterior, ~bright).ravel().tolist() == [Tissue.CSF, Tissue.VENTRICLE]
+    assert _names(priors, posterior, None).ravel().tolist() == [Tissue.CSF, Tissue.VENTRICLE]
 
 
 @pytest.mark.parametrize("code", ["LPS", "ASR", "SLP", "IRA", "PIL", "RSA"])

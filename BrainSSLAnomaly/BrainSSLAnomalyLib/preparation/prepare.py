@@ -21,7 +21,7 @@ from .prepared import PreparedStudy, cropped
 from .registration import register_rigidly, register_to_template
 from .seen import Look, SeenAnatomy, named, pose, see, tissues
 from .template import COARSE_AFFINE, TEMPLATE_AFFINE, Template, load_template
-from .tissue import TissueFit, fit_tissues
+from .tissue import TissueFit, TissueIntensities, fit_tissues
 
 _ZONE_OF_TISSUE = (
     Zone.DEEP_WHITE,
@@ -35,8 +35,8 @@ _ZONE_OF_TISSUE = (
     Zone.CEREBELLUM,
 )
 
-_LEAST_PRIOR = np.zeros(len(INTRACRANIAL), np.float32)
-_LEAST_PRIOR[[Tissue.CORTEX, Tissue.VENTRICLE, Tissue.CSF]] = (0.25, 0.05, 0.05)
+_LEAST_PRIOR = np.full(len(INTRACRANIAL), 0.25, np.float32)
+_LEAST_PRIOR[[Tissue.WHITE, Tissue.VENTRICLE, Tissue.CSF]] = (0.0, 0.05, 0.05)
 """Below this probability in the anatomy a tissue is not believed when a voxel's place is named."""
 
 ATLAS_SHARE = 0.5
@@ -120,7 +120,8 @@ def prepare(study: Study, *, look: Look | None = None, correct_bias: bool = True
         edge = ndimage.distance_transform_edt(np.pad(mask[box], 1), sampling=crop.spacing)[1:-1, 1:-1, 1:-1].astype(np.float32)
         regions = _regions(template, reference.volume, grid, world, seen)
         ventricles = _ventricles(template, crop, world, seen)
-        anatomy = PatientAnatomy(np.where(mask, regions, 0).astype(np.uint8), _zones(mask, box, crop.spacing, near, posterior, ventricles))
+        names = _names(near, posterior, _brighter_than_white(images, intensities))
+        anatomy = PatientAnatomy(np.where(mask, regions, 0).astype(np.uint8), _zones(mask, box, crop.spacing, names, ventricles))
     return PreparedStudy(
         study=study,
         brain_mask=mask,
@@ -229,17 +230,33 @@ def _ventricles(template: Template, crop: Volume, world: NDArray, seen: SeenAnat
     return away * stretch < 15
 
 
+def _brighter_than_white(images: Mapping[Modality, NDArray], intensities: Mapping[Modality, TissueIntensities]) -> NDArray[np.bool_] | None:
+    """On FLAIR; None without one."""
+    flair = Modality.FLAIR
+    return images[flair] > intensities[flair].mean[Tissue.WHITE] if flair in images else None
+
+
+def _names(priors: NDArray[np.float32], posterior: NDArray[np.float32], bright: NDArray[np.bool_] | None) -> NDArray[np.int64]:
+    """The `Tissue` that the place of each voxel is named by.
+
+    A lesion looks like no tissue, and so like whichever varies most: where the anatomy has none of that, there is none. And what FLAIR shows
+    brighter than white matter is no fluid, unless the anatomy is sure of it, as of plexus and flow within the ventricles.
+    """
+    believed = posterior * (priors >= _LEAST_PRIOR[:, None, None, None])
+    fluid = [Tissue.VENTRICLE, Tissue.CSF]
+    if bright is not None:
+        believed[fluid] *= ~bright | (priors[fluid].sum(0) >= 0.5)
+    return believed.argmax(0)
+
+
 def _zones(
     mask: NDArray[np.bool_],
     box: tuple[slice, slice, slice],
     spacing: tuple[float, float, float],
-    priors: NDArray[np.float32],
-    posterior: NDArray[np.float32],
+    names: NDArray[np.int64],
     ventricles: NDArray[np.bool_],
 ) -> NDArray[np.uint8]:
     """Codes of `Zone` on the whole grid, from the patient's own tissues and their distances."""
-    # A bright lesion looks like cortex on FLAIR, a dark one like fluid: where the anatomy has none, there is none.
-    names = (posterior * (priors >= _LEAST_PRIOR[:, None, None, None])).argmax(0)
     zones = np.array(_ZONE_OF_TISSUE)[names].astype(np.uint8)
     to_ventricle = _distance((names == Tissue.VENTRICLE) & ventricles, spacing)
     to_cortex = _distance(ndimage.binary_opening(names == Tissue.CORTEX), spacing)
