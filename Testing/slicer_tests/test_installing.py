@@ -1,8 +1,8 @@
-"""What the panel installs, how, and what it says when that fails: pip and the PyTorch extension are replaced, the panel is not."""
-# ruff: noqa: F811  (fixtures are imported by name)
+"""What the panel says of missing packages, how it installs them, and when that fails: pip and the PyTorch extension alone are replaced."""
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 import types
@@ -10,12 +10,11 @@ from importlib import metadata
 from pathlib import Path
 
 import pytest
+from driving import click, picture
 from optional import needed
 
 needed("slicer")
 needed("PySide6.QtWidgets")
-
-from test_panel import click, module, panel, picture, raised  # noqa: E402, F401
 
 NETWORK = ["torch", "monai", "einops", "safetensors"]
 
@@ -232,3 +231,74 @@ def test_slicers_own_packages_are_kept_but_what_is_to_be_replaced_is_not(depende
 def test_the_self_check_names_what_the_network_needs(panel):
     for name in NETWORK:
         assert re.search(rf"^{name} ", panel.care.versions(), re.MULTILINE), name
+
+
+def test_missing_packages_are_named_and_installed_only_after_asking(panel, monkeypatch):
+    import slicer
+    from BrainSSLAnomalyLib.panel import dependencies
+
+    gone, asked, got = ["nibabel>=5.1"], [], []
+    monkeypatch.setattr(dependencies, "missing", lambda: list(gone))
+    monkeypatch.setattr(dependencies, "install", lambda: (got.append(1), gone.clear()))
+    panel.care.sayWhatIsMissing()
+    assert "nibabel" in panel.ui.statusMessage.text and not panel.ui.installButton.isHidden()
+    picture(panel, "7_missing")
+    monkeypatch.setattr(slicer.util, "confirmOkCancelDisplay", lambda text, *a, **k: asked.append(text) or len(asked) > 1)
+    assert not panel.care.ready() and not got
+    assert panel.care.ready() and got and "nibabel" in asked[0]
+    assert panel.ui.installButton.isHidden()
+
+
+def test_an_installation_that_fails_is_explained(panel, monkeypatch):
+    import slicer
+    from BrainSSLAnomalyLib.panel import dependencies
+
+    monkeypatch.setattr(dependencies, "missing", lambda: ["nibabel>=5.1"])
+    monkeypatch.setattr(dependencies, "install", lambda: 1 / 0)
+    monkeypatch.setattr(slicer.util, "confirmOkCancelDisplay", lambda *a, **k: True)
+    panel.care.install()
+    assert "could not be installed" in panel.ui.statusMessage.text
+
+
+def test_requirements_are_read_and_compared():
+    from BrainSSLAnomalyLib.panel import dependencies
+
+    assert "nibabel>=5.1" in dependencies.needed() and dependencies.missing() == []
+    assert not dependencies._there("nibabel>=99") and not dependencies._there("no-such-package-at-all")
+
+
+def test_the_panel_opens_and_says_what_is_missing_where_nothing_is_installed():
+    import subprocess
+
+    code = """
+import sys
+class Missing:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {"cc3d", "nibabel", "skimage", "jinja2", "matplotlib", "torch", "monai", "typer", "rich"}:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+sys.meta_path.insert(0, Missing())
+import slicer_python
+slicer = slicer_python.start()
+import BrainSSLAnomaly
+from BrainSSLAnomalyLib.panel import dependencies
+dependencies._there = lambda requirement: not requirement.startswith(("nibabel", "connected"))
+import numpy as np
+slicer.util.addVolumeFromArray(np.random.default_rng(0).random((60, 60, 60)) * 100, ijkToRAS=np.diag([3.0, 3, 3, 1]), name="FLAIR")
+panel = BrainSSLAnomaly.BrainSSLAnomalyWidget()
+assert panel.ui.detectButton.enabled, panel.ui.scansMessage.text
+said = panel.ui.statusMessage.text
+assert "nibabel" in said and "connected-components-3d" in said, said
+slicer.util.confirmOkCancelDisplay = lambda text: False
+panel.onDetect()
+assert not panel.run.running
+panel.onSample()
+assert "nibabel is missing" in panel.ui.statusMessage.text, panel.ui.statusMessage.text
+print("opened")
+import os
+sys.stdout.flush()
+os._exit(0)
+"""
+    here = Path(__file__).parent
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (here, here.parents[1] / "BrainSSLAnomaly")))}
+    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, timeout=120)
+    assert done.stdout.strip().endswith("opened"), done.stderr[-1500:]
