@@ -239,8 +239,8 @@ def _brighter_than_white(images: Mapping[Modality, NDArray], intensities: Mappin
 def _names(priors: NDArray[np.float32], posterior: NDArray[np.float32], bright: NDArray[np.bool_] | None) -> NDArray[np.int64]:
     """The `Tissue` that the place of each voxel is named by.
 
-    A lesion looks like no tissue, and so like whichever varies most: where the anatomy has none of that, there is none. And what FLAIR shows
-    brighter than white matter is no fluid, unless the anatomy is sure of it, as of plexus and flow within the ventricles.
+    A lesion looks like no tissue, and so like whichever varies most: where the anatomy has none of that, there is none. And what FLAIR
+    shows brighter than white matter is no fluid, unless the anatomy is sure of it, as of plexus and flow within the ventricles.
     """
     believed = posterior * (priors >= _LEAST_PRIOR[:, None, None, None])
     fluid = [Tissue.VENTRICLE, Tissue.CSF]
