@@ -14,7 +14,6 @@ from BrainSSLAnomalyLib.detection import Detection, LookedAt, MapName
 from BrainSSLAnomalyLib.preparation.coarse import canonical_grid
 from BrainSSLAnomalyLib.resampling import resample
 from BrainSSLAnomalyLib.study import Modality, Scan, Volume
-from driving import settle
 from hypothesis import settings
 
 settings.register_profile("project", deadline=None)  # speed is measured by benchmarks, not by tests
@@ -180,6 +179,8 @@ def raised(monkeypatch):
 @pytest.fixture
 def panel(module, scene, raised):
     """An open panel on an empty scene; an exception in any slot or observer fails the test."""
+    from driving import settle
+
     widget = module.BrainSSLAnomalyWidget()
     widget.parent.resize(420, 1500)
     widget.parent.show()
@@ -194,6 +195,7 @@ def panel(module, scene, raised):
 @pytest.fixture
 def loaded(panel, small_patient):
     """The panel with a FLAIR in the scene, guessed."""
+    from driving import settle
     from scene_contents import add_scan
 
     node = add_scan(small_patient.scans[Modality.FLAIR].volume, "Patient FLAIR")
@@ -206,6 +208,7 @@ def loaded(panel, small_patient):
 def detected(loaded, small_detection):
     """The panel with results, without waiting for the worker."""
     from BrainSSLAnomalyLib.scene import Results
+    from driving import settle
 
     panel, node = loaded
     results = Results.write(small_detection, {Modality.FLAIR: node})
