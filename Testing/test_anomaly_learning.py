@@ -23,6 +23,7 @@ from training.pretext.masked import masked  # noqa: E402
 from training.pretext.rotation import rotated  # noqa: E402
 from training.pretext.shuffle import ORDERS, shuffled  # noqa: E402
 from training.synthesis import anomalies  # noqa: E402
+from training.synthesis.acquisition import Slicing  # noqa: E402
 from training.train import CONFIGS, read_config  # noqa: E402
 
 SMALL = HybridSettings(features=(16, 32), layers=1, heads=4, embedding=128)
@@ -48,6 +49,25 @@ def test_anomalies_change_the_brain_alone_and_are_marked_only_where_something_ch
     assert bool(anomalous.any()) and bool((around[anomalous] > anomalies.VISIBLE).all())
     again = anomalies.add(patient, seeded(seed), healthy=0.0)
     assert torch.equal(images, again[0]) and torch.equal(anomalous, again[1])
+
+
+def test_an_anomaly_is_no_sharper_than_the_slices_of_the_scan_it_is_put_into():
+    patient, slices = brain(), Slicing(0, 5)
+    sharp, marked = anomalies.add(patient, seeded(1), healthy=0.0)
+    soft, softly = anomalies.add(patient, seeded(1), healthy=0.0, scanned=anomalies.as_scanned([slices, None], seeded(2)))
+    step = [(images - patient.images).diff(dim=1).abs() for images in (sharp, soft)]
+    assert float(step[1][0].max()) < 0.7 * float(step[0][0].max()) and not (soft - patient.images)[:, ~patient.inside].any()
+    assert softly.any() and not (softly.any(0) & ~marked.any(0)).sum() > 0.2 * softly.sum()  # a fading rim is no part of it
+
+
+def test_anomalies_before_the_scan_fit_its_units_and_are_never_negative():
+    patient = brain()
+    images = (patient.images + 8) * 50 * patient.inside
+    changed, marked = anomalies.before_the_scan(spacing=2.0, healthy=0.0)(images, patient.tissues, patient.modalities, seeded(1))
+    assert marked.any() and changed.min() >= 0 and torch.equal(changed[:, ~patient.inside], images[:, ~patient.inside])
+    assert 20 < float((changed - images)[marked].abs().mean()) < 600
+    unchanged, nothing = anomalies.before_the_scan(spacing=2.0, healthy=1.0)(images, patient.tissues, patient.modalities, seeded(1))
+    assert torch.allclose(unchanged, images, atol=1e-3) and not nothing.any()
 
 
 def test_healthy_patients_stay_as_they_are():

@@ -9,10 +9,10 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="training needs torch: pip install 'brain-ssl-anomaly[model]'")
 
-from BrainSSLAnomalyLib.anatomy import Structure  # noqa: E402
+from BrainSSLAnomalyLib.anatomy import Structure, Tissue  # noqa: E402
+from BrainSSLAnomalyLib.study import Modality  # noqa: E402
 from test_synthesis import seeded  # noqa: E402
 
-from training.anatomy_task import covered  # noqa: E402
 from training.synthesis import heads  # noqa: E402
 from training.synthesis.generator import GeneratorSettings, looked_up  # noqa: E402
 
@@ -34,7 +34,7 @@ def made() -> heads.HealthyHeads:
 def test_image_and_structures_of_a_head_stay_together_and_sides_are_exchanged_with_the_picture():
     sampler = heads.HeadSampler(made(), STILL, [0])
     for seed in range(8):
-        images, truth = sampler(1, seeded(seed))
+        images, truth, *_ = sampler(1, seeded(seed))
         left, right = truth[0] == Structure.LEFT_WHITE, truth[0] == Structure.RIGHT_WHITE
         assert left[:, :, :16].sum() == left.sum() > 0 and right[:, :, 16:].sum() == right.sum() > 0
         assert set(truth.unique().tolist()) == {0, Structure.LEFT_WHITE, Structure.RIGHT_WHITE, Structure.BRAINSTEM}
@@ -61,13 +61,36 @@ def test_another_contrast_keeps_air_dark_and_everything_finite():
     assert torch.isfinite(other).all() and other.min() >= 0 and other.max() <= 1 and (other[:, :, 0] == 0).all()
 
 
-def test_a_foreign_patch_lies_inside_the_brain_only():
-    images, inside = torch.ones((4, 2, 24, 24, 24)), torch.zeros((4, 1, 24, 24, 24), dtype=torch.bool)
-    inside[:, :, 6:18, 6:18, 6:18] = True
-    changed = covered(images, inside, seeded(2), share=1.0)
-    different = (changed - images).abs() > 1e-6
-    assert different.any() and not (different & ~inside).any()
-    assert torch.equal(covered(images, inside, seeded(2), share=0.0), images)
+def test_a_t1_shown_as_another_contrast_has_its_tissues_in_that_order():
+    structures = torch.zeros((24, 24, 24), dtype=torch.int64)
+    structures[4:20, 4:20, 4:20] = Structure.CSF
+    structures[6:18, 6:18, 6:18] = Structure.LEFT_CORTEX
+    structures[8:16, 8:16, 8:16] = Structure.LEFT_WHITE
+    t1 = torch.tensor([0.0, 0.2, 0.8, 0.8, 0.6])[structures.clamp(max=4)] + 0.01 * torch.rand((24, 24, 24), generator=seeded(0))
+    order = {Modality.T2: ("white", "cortex", "fluid"), Modality.FLAIR: ("fluid", "white", "cortex")}
+    for modality, names in order.items():
+        right = 0
+        for seed in range(40):
+            image = heads.in_contrast(t1, structures, modality, seeded(seed))
+            assert torch.isfinite(image).all() and image.min() >= 0 and image.max() < 3
+            parts = {"fluid": Structure.CSF, "cortex": Structure.LEFT_CORTEX, "white": Structure.LEFT_WHITE}
+            level = {name: float(image[structures == code].median()) for name, code in parts.items()}
+            right += level[names[0]] < level[names[1]] < level[names[2]]
+        assert right >= 24, modality  # a quarter is drawn at random
+
+
+def test_an_anomaly_in_a_real_head_is_marked_where_it_shows_and_what_lies_beneath_keeps_its_name():
+    def spot(images, tissues, modalities, generator):
+        assert images.shape == (1, 32, 32, 32) and tissues.max() == Tissue.BRAINSTEM + 1 and len(modalities) == 1
+        where = torch.zeros(images.shape, dtype=torch.bool)
+        where[:, 14:18, 14:18, 14:18] = True
+        return torch.where(where, images + 3, images), where
+
+    plain, changed = (heads.HeadSampler(made(), STILL, [0])(1, seeded(5), change) for change in (None, spot))
+    assert torch.equal(plain.structures, changed.structures) and not plain.changed.any() and changed.changed.sum() == 64
+    there = changed.changed[0, 0]
+    rest = (changed.structures[0] > 0) & ~there
+    assert float(changed.images[0, 0][there].mean()) > 1.5 * float(changed.images[0, 0][rest].mean())
 
 
 def test_segmentations_of_ixi_have_their_sides_where_right_is_right(data):

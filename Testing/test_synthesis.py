@@ -134,9 +134,35 @@ def test_a_smooth_field_has_about_unit_variance(seed, scale):
 @given(st.integers(0, 1000), st.floats(2.0, 8.0))
 def test_thick_slices_keep_the_mean_and_only_smooth(seed, thickest):
     image = torch.rand((1, 2, 24, 24, 24), generator=seeded(seed))
-    out = acquisition.thick_slices(image, seeded(seed), spacing=1.0, thickest_mm=thickest, share=1.0)
+    cut = acquisition.slicings(1, 2, image.shape[2:], seeded(seed), spacing=1.0, thickest_mm=thickest, share=1.0)
+    assert all(slicing is not None and 24 / thickest - 1 <= slicing.slices <= 24 for slicing in cut[0])
+    out = acquisition.thick_slices(image, cut)
     assert torch.allclose(out.mean((2, 3, 4)), image.mean((2, 3, 4)), atol=0.03)
     assert (out.std((2, 3, 4)) <= image.std((2, 3, 4)) + 1e-4).all()
+
+
+def test_a_change_goes_through_thick_slices_as_the_whole_scan_does():
+    image, change = torch.rand((1, 2, 24, 24, 24), generator=seeded(0)), torch.rand((1, 2, 24, 24, 24), generator=seeded(1))
+    cut = [[acquisition.Slicing(0, 6), None]]
+    both = acquisition.thick_slices(image + change, cut)
+    assert torch.allclose(both, acquisition.thick_slices(image, cut) + acquisition.thick_slices(change, cut), atol=1e-5)
+    assert torch.equal(both[:, 1], (image + change)[:, 1]) and not torch.equal(both[:, 0], (image + change)[:, 0])
+
+
+def test_what_is_changed_before_the_scan_is_seen_in_it_and_marked_where_it_was_acquired():
+    def darker(images, tissues, modalities, generator):
+        where = torch.zeros(images.shape, dtype=torch.bool)
+        where[:, 18:23, 20:28, 15:25] = True
+        return torch.where(where, 0.2 * images, images), where
+
+    settings = replace(SMALL, elastic={60.0: 0.0}, rotation_degrees=0, shift_mm=0, thickest_mm=2.0, at_random=0.0)
+    generator = ScanGenerator(head(), settings)
+    plain, changed = (generator(1, seeded(3), change) for change in (None, darker))
+    assert torch.equal(plain.labels, changed.labels) and not plain.changed.any()
+    assert changed.changed.any() and not (changed.changed & ~changed.brain).any()
+    ratio = changed.images / plain.images.clamp(min=1e-3)
+    inner = changed.changed & (plain.images > 0.5)
+    assert float(ratio[inner].median()) < 0.6 < 0.9 < float(ratio[~changed.changed & changed.brain].median()) < 1.2
 
 
 def test_ghosts_and_motion_change_a_scan_and_zero_shares_do_not():

@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from .synthesis.anomalies import before_the_scan
 from .synthesis.archive import LabelArchive
 from .synthesis.generator import GeneratorSettings, ScanGenerator
 from .synthesis.heads import HeadSampler, HealthyHeads
-from .synthesis.noise import chance, normal, smooth_field, uniform
+from .synthesis.noise import normal
 
 S = Structure
 CODES: dict[Structure, tuple[int, ...]] = {
@@ -40,6 +41,10 @@ CODES: dict[Structure, tuple[int, ...]] = {
     S.BRAINSTEM: (16, 85),
 }
 """FreeSurfer codes of each structure."""
+
+
+LESIONS = before_the_scan(spacing=STRUCTURE_SPACING_MM, healthy=0.5)
+"""Half of the patients have anomalies, whose truth stays what lies beneath: lesions are brain."""
 
 
 @dataclass(frozen=True)
@@ -134,7 +139,7 @@ class AnatomyTask:
         scans, truth = self._synthetic(batch, generator, held_out=held_out)
         if self._heads is not None:
             images, structures = self._real(self._heads, batch, generator, held_out=held_out)
-            scans, truth = torch.cat([scans, covered(images, structures[:, None] > 0, generator)]), torch.cat([truth, structures])
+            scans, truth = torch.cat([scans, images]), torch.cat([truth, structures])
         # Nobody knows a scan's median in the brain yet.
         return (scans * torch.exp(0.3 * normal((len(scans), 1, 1, 1, 1), generator))).clamp(max=6), truth
 
@@ -144,8 +149,8 @@ class AnatomyTask:
         if key not in self._generators:
             maps = _split(len(self._archive.maps), self._settings.held_out, held_out=held_out)
             self._generators[key] = ScanGenerator(self._archive, self._settings.drawing, maps, generator.device)
-        sample = self._generators[key](batch, generator)
-        images = covered(sample.images, sample.brain, generator)
+        sample = self._generators[key](batch, generator, LESIONS)
+        images = sample.images
         kept = torch.rand(images.shape[:2], generator=generator, device=generator.device).argsort(1)[:, : self._settings.contrasts]
         images = images[torch.arange(batch, device=generator.device)[:, None], kept]
         truth = self._structure.to(generator.device)[sample.labels]
@@ -156,7 +161,8 @@ class AnatomyTask:
         if key not in self._samplers:
             chosen = _split(len(heads.images), self._settings.held_out, held_out=held_out)
             self._samplers[key] = HeadSampler(heads, self._settings.drawing, chosen, generator.device)
-        return self._samplers[key](batch, generator)
+        images, structures, *_ = self._samplers[key](batch, generator, LESIONS)
+        return images, structures
 
 
 def _class_weights(archive: LabelArchive, table: NDArray[np.int64]) -> NDArray[np.float32]:
@@ -168,21 +174,6 @@ def _class_weights(archive: LabelArchive, table: NDArray[np.int64]) -> NDArray[n
 
 def _split(count: int, kept: int, *, held_out: bool) -> range:
     return range(count - kept, count) if held_out else range(count - kept)
-
-
-def covered(images: Tensor, inside: Tensor, generator: torch.Generator, *, share: float = 0.5) -> Tensor:
-    """A share of the patients with a patch of foreign brightness, whose truth stays what lies beneath: lesions are brain.
-
-    Args:
-        images: (b, m, k, j, i) with the median of the brain at 1.
-        inside: (b, 1, k, j, i) bool, the brain.
-    """
-    batch, count, *shape = images.shape
-    scale = float(uniform((1,), 4, 16, generator))  # voxels
-    depth = smooth_field(batch, 1, shape, scale, generator) - uniform((batch, 1, 1, 1, 1), 1.2, 2.2, generator)
-    patch = torch.sigmoid(8 * depth) * inside * chance((batch, 1, 1, 1, 1), share, generator)
-    foreign = uniform((batch, count, 1, 1, 1), 0.05, 2.5, generator) * (1 + 0.2 * smooth_field(batch, 1, shape, 3, generator)).clamp(min=0)
-    return images * (1 - patch) + patch * foreign
 
 
 def soft_dice(logits: Tensor, truth: Tensor) -> Tensor:

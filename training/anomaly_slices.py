@@ -11,15 +11,16 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
-from BrainSSLAnomalyLib.anatomy import TISSUE_OF_STRUCTURE, Tissue
+from BrainSSLAnomalyLib.anatomy import Tissue
 from BrainSSLAnomalyLib.network.hybrid import CHANNELS
 from BrainSSLAnomalyLib.study import Modality
 from torch import Tensor
 
 from .synthesis import anomalies
+from .synthesis.acquisition import Slicing
 from .synthesis.archive import LabelArchive
 from .synthesis.generator import GeneratorSettings, ScanGenerator
-from .synthesis.heads import HeadSampler, HealthyHeads
+from .synthesis.heads import HeadSampler, HealthyHeads, tissues_of
 from .synthesis.noise import chance, normal, uniform
 
 SLICES_MM = (55.0, 75.0, 60.0)
@@ -33,6 +34,9 @@ SHOWN_ALONE = 0.5
 
 LEAST_BRAIN, TRIES = 0.08, 5
 """Part of a slab that should be brain; otherwise it is drawn anew, at most so often."""
+
+_ALIKE = {Modality.PD: Modality.T2, Modality.T1C: Modality.T1}
+"""What takes the place of what in a patient."""
 
 NOTHING_LEARNED = -1
 """Tissue where there is none to be told."""
@@ -99,11 +103,13 @@ class Slab(NamedTuple):
         brain: the patient.
         there: indices of the contrasts that exist.
         axis: across the slab.
+        slicings: how each contrast was cut.
     """
 
     brain: anomalies.Brain
     there: tuple[int, ...]
     axis: int
+    slicings: Sequence[Slicing | None]
 
 
 class SliceSampler:
@@ -166,20 +172,20 @@ class SliceSampler:
         axis = (0, 0, 1, 2)[int(torch.randint(4, (1,), generator=generator, device=device))]
         first = Modality.T1C if bool(chance((1,), 0.2, generator)) else Modality.T1
         other = bool(chance((1,), 0.25, generator))
-        modalities = (first, Modality.PD if other else Modality.T2, Modality.FLAIR)
+        modalities: tuple[Modality, ...] = (first, Modality.PD if other else Modality.T2, Modality.FLAIR)
         there: tuple[int, ...] = (0, 1, 2)
         if self._heads is not None and bool(chance((1,), s.real, generator)):
-            images, structures = self._sampler(axis, device)(1, generator)
-            table = torch.tensor([0 if t is None else t + 1 for t in TISSUE_OF_STRUCTURE], device=device)
-            tissues, inside = table[structures[0]], (structures[0] > 0) & (images[0, 0] > 0)
-            at = int(torch.randint(3, (1,), generator=generator, device=device)) if bool(chance((1,), 0.3, generator)) else 0
-            there, image = (at,), images[0].expand(3, -1, -1, -1)
+            head = self._sampler(axis, device)(1, generator)
+            tissues, inside = tissues_of(head.structures[0]), (head.structures[0] > 0) & (head.images[0, 0] > 0)
+            at = (Modality.T1, Modality.T2, Modality.FLAIR).index(_ALIKE.get(head.modalities[0], head.modalities[0]))
+            modalities = (*modalities[:at], head.modalities[0], *modalities[at + 1 :])
+            there, image, cut = (at,), head.images[0].expand(3, -1, -1, -1), head.slicings[0] * 3
         else:
             scans = self._generator(axis, other, device)
             sample = scans(1, generator)
             image, tissues = sample.images[0], scans.tissue_of_label[sample.labels[0]]
-            inside = sample.brain[0, 0] & (image.amax(0) > 0)
-        return Slab(anomalies.Brain(_normalised(image, tissues, inside), tissues, inside, modalities, s.spacing), there, axis)
+            inside, cut = sample.brain[0, 0] & (image.amax(0) > 0), sample.slicings[0]
+        return Slab(anomalies.Brain(_normalised(image, tissues, inside), tissues, inside, modalities, s.spacing), there, axis, cut)
 
     def _settings_of(self, axis: int, modalities: tuple[Modality, ...]) -> GeneratorSettings:
         s = self._settings
@@ -211,7 +217,8 @@ class SliceSampler:
         """Healthy, changed, anomalous, inside, tissues and existing contrasts of some slices, with all `CHANNELS`."""
         s, brain, axis = self._settings, slab.brain, slab.axis
         device = brain.images.device
-        changed, anomalous = anomalies.add(brain, generator, without=s.without)
+        scanned = anomalies.as_scanned(slab.slicings, generator)
+        changed, anomalous = anomalies.add(brain, generator, without=s.without, scanned=scanned)
         start = int(torch.randint(max(1, s.every), (1,), generator=generator, device=device))
         at = torch.arange(start, s.slab, s.every, device=device)[: max(1, s.slab // s.every)]
         places = [CHANNELS.index(m) for m in brain.modalities]
@@ -235,13 +242,8 @@ class SliceSampler:
 
 def _normalised(images: Tensor, tissues: Tensor, inside: Tensor) -> Tensor:
     """Parenchyma with mean 0 and SD 1, 0 outside the brain."""
-    wanted: Sequence[int] = (Tissue.WHITE + 1, Tissue.CORTEX + 1)
-    parenchyma = inside & ((tissues == wanted[0]) | (tissues == wanted[1]))
-    reference = parenchyma if int(parenchyma.sum()) > 200 else inside
-    if int(reference.sum()) > 1:
-        values = images[:, reference]
-        images = (images - values.mean(1).reshape(-1, 1, 1, 1)) / values.std(1).clamp(min=1e-3).reshape(-1, 1, 1, 1)
-    return (images * inside).clamp(-8, 12)
+    middle, scale = anomalies.parenchyma_scale(images, tissues, inside)
+    return ((images - middle) / scale * inside).clamp(-8, 12)
 
 
 def _shown(exists: Tensor, generator: torch.Generator) -> Tensor:

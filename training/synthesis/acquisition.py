@@ -5,6 +5,9 @@ Images are (b, m, k, j, i) float32; each scan of each patient is changed on its 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -36,19 +39,43 @@ def blurred(image: Tensor, sigma: Tensor) -> Tensor:
     return out.reshape(image.shape)
 
 
-def thick_slices(image: Tensor, generator: torch.Generator, *, spacing: float, thickest_mm: float = 8.0, share: float = 0.6) -> Tensor:
-    """A share of the scans acquired in slices of up to ``thickest_mm`` along any axis, and interpolated back."""
-    out = image.clone()
-    for b in range(image.shape[0]):
-        for m in range(image.shape[1]):
-            wanted, millimetres = uniform((2,), 0, 1, generator).tolist()
-            axis = int(torch.randint(3, (1,), generator=generator, device=generator.device))
-            if wanted > share:
-                continue
-            size = list(image.shape[2:])
-            size[axis] = max(4, round(size[axis] * spacing / (spacing + millimetres * (thickest_mm - spacing))))
-            slices = functional.interpolate(image[b : b + 1, m : m + 1], size=tuple(size), mode="area")
-            out[b, m] = functional.interpolate(slices, size=tuple(image.shape[2:]), mode="trilinear", align_corners=False)[0, 0]
+class Slicing(NamedTuple):
+    """How a scan was cut into slices: so many of them, along an axis 0, 1 or 2 for k, j, i."""
+
+    axis: int
+    slices: int
+
+
+def slicings(
+    batch: int,
+    scans: int,
+    shape: Sequence[int],
+    generator: torch.Generator,
+    *,
+    spacing: float,
+    thickest_mm: float = 8.0,
+    share: float = 0.6,
+) -> list[list[Slicing | None]]:
+    """Of every scan of every patient; a share of them is cut into slices of up to ``thickest_mm`` along any axis, None for the others."""
+
+    def one() -> Slicing | None:
+        wanted, millimetres = uniform((2,), 0, 1, generator).tolist()
+        axis = int(torch.randint(3, (1,), generator=generator, device=generator.device))
+        thick = spacing + millimetres * (thickest_mm - spacing)
+        return Slicing(axis, max(4, round(shape[axis] * spacing / thick))) if wanted <= share else None
+
+    return [[one() for _ in range(scans)] for _ in range(batch)]
+
+
+def thick_slices(image: Tensor, cut: Sequence[Sequence[Slicing | None]]) -> Tensor:
+    """Acquired in slices as `slicings` says, and interpolated back. Linear, so that a change of a scan may go through it alone."""
+    out, shape = image.clone(), tuple(image.shape[2:])
+    for b, scans in enumerate(cut):
+        for m, slicing in enumerate(scans):
+            if slicing is not None:
+                size = tuple(slicing.slices if axis == slicing.axis else n for axis, n in enumerate(shape))
+                thick = functional.interpolate(image[b : b + 1, m : m + 1], size=size, mode="area")
+                out[b, m] = functional.interpolate(thick, size=shape, mode="trilinear", align_corners=False)[0, 0]
     return out
 
 

@@ -17,6 +17,9 @@ from BrainSSLAnomalyLib.study import Modality
 from torch import Tensor
 from torch.nn import functional
 
+from . import acquisition
+from .acquisition import Slicing, thick_slices
+from .generator import Change
 from .noise import chance, normal, smooth_field, spread, uniform
 
 SMALLEST_MM, LARGEST_MM = 1.3, 29.0
@@ -24,6 +27,9 @@ SMALLEST_MM, LARGEST_MM = 1.3, 29.0
 
 VISIBLE = 0.5
 """A voxel counts as anomalous where some scan changed by this many SD of the parenchyma, on average with its neighbours."""
+
+LEAST_CONTRAST = 0.08
+"""SD of the parenchyma, as a share of its mean, below which anomalies grow no fainter: contrasts drawn at random may have none."""
 
 USUAL_SIGN = {Modality.FLAIR: 1.4, Modality.T2: 1.2, Modality.PD: 1.0, Modality.T1: -0.6, Modality.T1C: 0.5}
 """Four fifths of the shifts go this way and this far, the rest anywhere."""
@@ -196,7 +202,13 @@ def blob(brain: Brain, radius_mm: float, likely: Tensor, generator: torch.Genera
 
 
 def add(
-    brain: Brain, generator: torch.Generator, *, healthy: float = 0.2, without: Sequence[str] = (), most_small: int = 24
+    brain: Brain,
+    generator: torch.Generator,
+    *,
+    healthy: float = 0.2,
+    without: Sequence[str] = (),
+    most_small: int = 24,
+    scanned: Callable[[Tensor], Tensor] = lambda change: change,
 ) -> tuple[Tensor, Tensor]:
     """Change a healthy patient.
 
@@ -206,6 +218,7 @@ def add(
         healthy: share of patients left as they are.
         without: kinds never drawn, to be held out.
         most_small: of small anomalies in one patient.
+        scanned: what the scanner makes of a change (m, k, j, i) of the images: `as_scanned`, where they have been acquired already.
 
     Returns:
         images (m, k, j, i), and in which of them each voxel is anomalous, (m, k, j, i) bool: inside a mask, and changed by more
@@ -242,9 +255,54 @@ def add(
         radius = 6 * (LARGEST_MM / 6) ** float(uniform((1,), 0, 1, generator))
         mask, box = blob(brain, radius, brain.inside.float(), generator)
         put(_draw(large, generator), mask * brain.inside[box], box)
-    images = torch.where(brain.inside, images, brain.images)
+    images = brain.images + torch.where(brain.inside, scanned(images - brain.images), 0)
     change = functional.avg_pool3d((images - brain.images).abs()[None], 3, 1, 1, count_include_pad=False)[0]  # not speckled
     return images, (change > VISIBLE) & (marked > 0.5) & brain.inside
+
+
+def as_scanned(cut: Sequence[Slicing | None], generator: torch.Generator) -> Callable[[Tensor], Tensor]:
+    """What a scanner makes of a change (m, k, j, i) of scans it has cut into such slices: no sharper than they are.
+
+    A lesion put into a finished scan as it is has sharper edges and less noise than its surroundings, and gives itself away by that;
+    and it has no fading rim, so that a network draws the rims of real ones too.
+    """
+    sigma = uniform((1, len(cut)), 0.5, 1.0, generator)
+    return lambda change: thick_slices(acquisition.blurred(change[None], sigma), [cut])[0]
+
+
+def before_the_scan(*, spacing: float, healthy: float = 0.2, without: Sequence[str] = ()) -> Change:
+    """`add` as a `Change`: for scans in any units, that are yet to be acquired.
+
+    Args:
+        spacing: of the voxels, in mm.
+        healthy, without: as in `add`.
+    """
+
+    def change(images: Tensor, tissues: Tensor, modalities: Sequence[Modality], generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        inside = (tissues > 0) & (tissues <= Tissue.CEREBELLUM_CORTEX + 1)
+        middle, scale = parenchyma_scale(images, tissues, inside)
+        scale = torch.maximum(scale, LEAST_CONTRAST * middle.abs())
+        brain = Brain((images - middle) / scale, tissues, inside, modalities, spacing)
+        changed, marked = add(brain, generator, healthy=healthy, without=without)
+        return torch.where(inside, (changed * scale + middle).clamp(min=0), images), marked
+
+    return change
+
+
+def parenchyma_scale(images: Tensor, tissues: Tensor, inside: Tensor) -> tuple[Tensor, Tensor]:
+    """(m, 1, 1, 1) mean and SD of white matter and cortex, or of all that is inside where there is hardly any of them.
+
+    Args:
+        images: (m, k, j, i).
+        tissues: (k, j, i) int64, `Tissue` + 1.
+        inside: (k, j, i) bool.
+    """
+    parenchyma = inside & ((tissues == Tissue.WHITE + 1) | (tissues == Tissue.CORTEX + 1))
+    reference = parenchyma if int(parenchyma.sum()) > 200 else inside
+    if int(reference.sum()) <= 1:
+        return torch.zeros_like(images[:, :1, :1, :1]), torch.ones_like(images[:, :1, :1, :1])
+    values = images[:, reference]
+    return values.mean(1).reshape(-1, 1, 1, 1), values.std(1).clamp(min=1e-3).reshape(-1, 1, 1, 1)
 
 
 def _around(box: Box, shape: Sequence[int]) -> list[int]:

@@ -7,7 +7,7 @@ Same seed, same scans, on one kind of device. After Billot et al., SynthSeg, Med
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -59,19 +59,28 @@ class GeneratorSettings:
     thickest_mm: float = 8.0
 
 
+Change = Callable[[Tensor, Tensor, Sequence[Modality], torch.Generator], tuple[Tensor, Tensor]]
+"""(images (m, k, j, i) of a patient before they are acquired, tissues (k, j, i) as `Tissue` + 1, their modalities, generator) → changed
+images, and (m, k, j, i) bool, where each shows it."""
+
+
 @dataclass(frozen=True)
 class Sample:
-    """A batch of healthy patients.
+    """A batch of patients.
 
     Attributes:
         images: (b, m, k, j, i) float32, not negative, each scan with its median in the brain at 1.
         labels: (b, k, j, i) int64, index into the codes of the archive; 0 where nothing was acquired.
         brain: (b, 1, k, j, i) bool, inside the skull and acquired.
+        changed: (b, m, k, j, i) bool, where a scan shows what healthy people do not have; all False without a `Change`.
+        slicings: of every scan of every patient.
     """
 
     images: Tensor
     labels: Tensor
     brain: Tensor
+    changed: Tensor
+    slicings: list[list[acquisition.Slicing | None]]
 
 
 class ScanGenerator:
@@ -98,11 +107,12 @@ class ScanGenerator:
         self.tissue_of_label = torch.from_numpy(tissues).to(self.device)
         self._mirror = torch.from_numpy(_twins(archive.codes)).to(self.device)
 
-    def __call__(self, batch: int, generator: torch.Generator) -> Sample:
+    def __call__(self, batch: int, generator: torch.Generator, change: Change | None = None) -> Sample:
         """Draw ``batch`` patients.
 
         Args:
             generator: of the same device; the only source of randomness.
+            change: what is done to a patient before the scan, so that scanner and noise treat it as they treat the rest.
         """
         s = self.settings
         labels = self.warped(batch, generator)
@@ -114,15 +124,20 @@ class ScanGenerator:
         images = appearance.draw(labels, means)
         images = appearance.bright_places(images, labels, self.codes, means, s.modalities, generator, s.spacing)
         images = appearance.textured(images, tissues > Tissue.CEREBELLUM_CORTEX + 1, generator, spacing=s.spacing)
+        changed = torch.zeros(images.shape, dtype=torch.bool, device=images.device)
+        if change is not None:
+            for b in range(batch):
+                images[b], changed[b] = change(images[b], tissues[b, 0], s.modalities, generator)
         images = acquisition.blurred(images, uniform(images.shape[:2], 0.3, 0.8, generator))  # partial volume
         images = acquisition.biased(images, generator, spacing=s.spacing)
         images = acquisition.gamma(images, generator, spread=0.15)
         images = acquisition.moved(images, generator)
         images = acquisition.ghosted(images, generator)
-        images = acquisition.thick_slices(images, generator, spacing=s.spacing, thickest_mm=s.thickest_mm)
+        cut = acquisition.slicings(batch, len(s.modalities), s.shape, generator, spacing=s.spacing, thickest_mm=s.thickest_mm)
+        images = acquisition.thick_slices(images, cut)
         images = acquisition.noisy(images, generator) * seen
         kept = ~chance((batch, 1, 1, 1, 1), s.stripped, generator) | self._stripped(inside & (tissues != Tissue.CSF + 1), generator)
-        return Sample(_median_one(images * kept, inside), labels, inside)
+        return Sample(_median_one(images * kept, inside), labels, inside, changed & inside, cut)
 
     def warped(self, batch: int, generator: torch.Generator) -> Tensor:
         """(b, k, j, i) int64 labels of random maps, moved, scaled, sheared, bent, and mirrored half of the time."""

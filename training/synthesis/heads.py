@@ -14,10 +14,11 @@ import os
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
-from BrainSSLAnomalyLib.anatomy import Structure
+from BrainSSLAnomalyLib.anatomy import TISSUE_OF_STRUCTURE, Structure, Tissue
 from BrainSSLAnomalyLib.study import Modality
 from numpy.typing import NDArray
 from torch import Tensor
@@ -25,8 +26,10 @@ from torch.nn import functional
 
 from ..data import DATA, muse_pairs, upright
 from . import acquisition
-from .generator import GeneratorSettings, looked_up, places
-from .noise import chance, uniform
+from .appearance import TISSUE_SPREAD
+from .contrasts import TYPICAL
+from .generator import Change, GeneratorSettings, looked_up, places
+from .noise import chance, normal, uniform
 
 HEADS = Path("results/heads.npz")
 SPACING_MM = 2.0
@@ -156,6 +159,33 @@ def read(path: Path = HEADS) -> HealthyHeads:
         return HealthyHeads(images, tuple(content[n] for n in sorted(content.files) if n.startswith("structures")))
 
 
+class HeadSample(NamedTuple):
+    """A batch of real heads.
+
+    Attributes:
+        images: (b, 1, k, j, i), with the median of the brain at 1.
+        structures: (b, k, j, i) int64, codes of `Structure`, what lies beneath an anomaly included.
+        changed: (b, 1, k, j, i) bool, anomalies.
+        modalities: (b,) what each looks like.
+        slicings: (b, 1) how each was cut.
+    """
+
+    images: Tensor
+    structures: Tensor
+    changed: Tensor
+    modalities: tuple[Modality, ...]
+    slicings: list[list[acquisition.Slicing | None]]
+
+
+SHOWN_AS = {Modality.T1: 0.4, Modality.T2: 0.3, Modality.FLAIR: 0.25, Modality.PD: 0.05}
+"""What the T1 are made to look like, and how often."""
+
+_LADDER = ((Tissue.VENTRICLE, Tissue.CSF), (Tissue.CORTEX, Tissue.STRIATUM), (Tissue.WHITE, Tissue.WHITE))
+"""Tissues in the order of their brightness on T1."""
+
+_BRIGHT_FLUID = (Modality.T2, Modality.PD)
+
+
 class HeadSampler:
     """Draws real heads, deformed and degraded as synthetic ones are.
 
@@ -174,29 +204,79 @@ class HeadSampler:
         twins[Structure.LEFT_WHITE : Structure.MIDLINE_VENTRICLES] ^= 1
         self._mirror = twins
 
-    def __call__(self, batch: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """(b, 1, k, j, i) scans with the median of the brain at 1, and (b, k, j, i) int64 codes of `Structure`."""
+    def __call__(self, batch: int, generator: torch.Generator, change: Change | None = None) -> HeadSample:
+        """Draw ``batch`` heads.
+
+        Args:
+            generator: of the same device; the only source of randomness.
+            change: what is done to a head before it is scanned anew.
+        """
         s = self.settings
         images = torch.empty((batch, 1, *s.shape), device=self.device)
         truth = torch.empty((batch, *s.shape), dtype=torch.int64, device=self.device)
+        changed, modalities = torch.zeros(images.shape, dtype=torch.bool, device=self.device), []
         for b, place in enumerate(places(batch, s, generator)):
             n = int(torch.randint(len(self._images), (1,), generator=generator, device=self.device))
             image = _interpolated(self._images[n].float() / 255, place)
             found = looked_up(self._structures[n], place, SPACING_MM).long()
             if bool(chance((1,), 0.5, generator)):
                 image, found = image.flip(2), self._mirror[found].flip(2)
+            modality = _drawn_modality(generator)
+            image = in_contrast(image, found, modality, generator)
+            if change is not None:
+                image, changed[b] = (part[0] for part in change(image[None], tissues_of(found), (modality,), generator))
             images[b, 0], truth[b] = image, found
-        images = torch.where(chance((batch, 1, 1, 1, 1), 0.5, generator), images, _other_contrast(images, generator))
+            modalities.append(modality)
         images = acquisition.biased(images, generator, spacing=s.spacing)
         images = acquisition.gamma(images, generator)
-        images = acquisition.thick_slices(images, generator, spacing=s.spacing, thickest_mm=s.thickest_mm)
+        cut = acquisition.slicings(batch, 1, s.shape, generator, spacing=s.spacing, thickest_mm=s.thickest_mm)
+        images = acquisition.thick_slices(images, cut)
         images = acquisition.noisy(images, generator)
         brain = truth[:, None] > 0
         kept = ~chance((batch, 1, 1, 1, 1), 0.3, generator) | brain
         for b in range(batch):
             if brain[b].any():
                 images[b] = images[b] / images[b, 0][brain[b, 0]].median().clamp(min=1e-3)
-        return images * kept, truth
+        return HeadSample(images * kept, truth, changed & brain, tuple(modalities), cut)
+
+
+def _drawn_modality(generator: torch.Generator) -> Modality:
+    often = torch.tensor(list(SHOWN_AS.values()), device=generator.device)
+    return tuple(SHOWN_AS)[int(torch.multinomial(often, 1, generator=generator))]
+
+
+def tissues_of(structures: Tensor) -> Tensor:
+    """`Tissue` + 1 of each `Structure`, 0 for what belongs to no single one."""
+    table = torch.tensor([0 if t is None else t + 1 for t in TISSUE_OF_STRUCTURE], device=structures.device)
+    return table[structures]
+
+
+def in_contrast(image: Tensor, structures: Tensor, modality: Modality, generator: torch.Generator) -> Tensor:
+    """A T1 as another contrast would show that head, with its own partial volumes and widths of fluid; air stays dark.
+
+    Intensities inside the skull go through a curve that takes fluid, cortex and white matter of the T1 to where they lie in the
+    contrast, on some scanner; a quarter of the heads, and everything outside the skull, through a curve drawn at random.
+
+    Args:
+        image: (k, j, i), 0 to 1.
+        structures: (k, j, i) int64, codes of `Structure`.
+    """
+    if modality is Modality.T1 and bool(chance((1,), 0.7, generator)):
+        return image
+    anything = _other_contrast(image[None, None], generator)[0, 0]
+    tissues = tissues_of(structures)
+    parts = [image[(tissues == a + 1) | (tissues == b + 1)] for a, b in _LADDER]
+    if min(part.numel() for part in parts) < 50 or bool(chance((1,), 0.25, generator)):
+        return anything
+    low, mid, high = sorted(float(part.median()) for part in parts)
+    typical = torch.tensor([TYPICAL[modality][a] for a, _ in _LADDER], device=image.device)
+    wanted = (typical * (1 + 2 * TISSUE_SPREAD * normal((3,), generator))).clamp(min=0.02).tolist()
+    at = torch.tensor([0.0, max(low, 0.02), mid, high, 1.1], device=image.device)
+    at = at + torch.arange(5, device=image.device) * 1e-3  # rising
+    to = torch.tensor([wanted[0] if modality in _BRIGHT_FLUID else 0.0, *wanted, wanted[2]], device=image.device)
+    place = torch.searchsorted(at, image.clamp(0, 1).contiguous(), right=True).clamp(1, 4) - 1
+    share = (image.clamp(0, 1) - at[place]) / (at[place + 1] - at[place])
+    return torch.where(structures > 0, (to[place] + share * (to[place + 1] - to[place])) / max(wanted), anything)
 
 
 def _interpolated(image: Tensor, place: Tensor) -> Tensor:
