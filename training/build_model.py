@@ -23,12 +23,12 @@ import numpy as np
 import torch
 import typer
 from BrainSSLAnomalyLib import hybrid
-from BrainSSLAnomalyLib.detector import deviation_map, peak_deviation, scored_voxels, zscore_maps
+from BrainSSLAnomalyLib.detector import peak_deviation, scored_voxels, statistics, zscore_maps
 from BrainSSLAnomalyLib.network.bundle import METADATA, WEIGHTS, sha256
 from BrainSSLAnomalyLib.network.model import BUNDLE, PATCHES, load_model
 from BrainSSLAnomalyLib.preparation import PreparedStudy, prepare
 from BrainSSLAnomalyLib.resampling import resample
-from BrainSSLAnomalyLib.scoring.fusion import FEATURES, LIMITS
+from BrainSSLAnomalyLib.scoring.fusion import FEATURES, LIMITS, NOT_WITH_FLAIR
 from BrainSSLAnomalyLib.scoring.healthy_table import table_key
 from BrainSSLAnomalyLib.settings import Device, ScoreName
 from BrainSSLAnomalyLib.study import Modality, Study, Volume
@@ -67,6 +67,7 @@ RANGES: dict[ScoreName, tuple[float, float]] = {
     ScoreName.COSINE: (0, 2),
     ScoreName.MAHALANOBIS: (0, 10),
     ScoreName.KDE: (-5, 25),
+    ScoreName.ASYMMETRY: (-10, 10),
 }
 """Of the levels in the tables."""
 
@@ -131,7 +132,7 @@ def fit_fusion(patients: int, implants: int, workers: int) -> None:
         patients = sum(map(len, kinds.values()))
         table = np.concatenate([_weighing_one(tables) for tables in kinds.values()])
         features, truth, weight = table[:, : len(FEATURES)], table[:, -2] > 0, table[:, -1]
-        used = list(range(len(FEATURES)))
+        used = [n for n, name in enumerate(FEATURES) if "flair" not in key or name not in NOT_WITH_FLAIR]
         while True:  # a feature that would count against an anomaly is left out
             fitted = LogisticRegression(C=1.0, max_iter=1000).fit(features[:, used], truth, weight)
             if (fitted.coef_[0] >= 0).all():
@@ -225,9 +226,9 @@ def _looks(
     latent = tuple(s for s in wanted if s in hybrid.LATENT)
     sets = [c for n in range(1, len(zscores) + 1) for c in combinations(zscores, n) if set(c) in [set(s) for s in SETS]]
     for chosen in sets:
-        deviation = deviation_map(prepared, {m: zscores[m] for m in chosen})
+        known = statistics(prepared, {m: zscores[m] for m in chosen})
         seen = hybrid.view(prepared, shipped_model(), chosen, latent=latent)
-        scores = hybrid.scores(seen, deviation, tuple(dict.fromkeys([*wanted, *FEATURES])))
+        scores = hybrid.scores(seen, known, tuple(dict.fromkeys([*wanted, *FEATURES])))
         if fuse:
             scores[ScoreName.FUSED] = hybrid.fused(scores, chosen)
         yield chosen, scores

@@ -88,7 +88,7 @@ def measured(item: Item, model: Model | None = None) -> Purity:
     except BrainSSLAnomalyError as error:
         return Purity(name, fingerprint, {}, outlier=True, refused=str(error))
     seen = hybrid.view(prepared, model or shipped_model(), latent=tuple(s for s in SCORES if s in hybrid.LATENT))
-    found = hybrid.scores(seen, np.zeros(prepared.brain.shape, np.float32), SCORES)
+    found = hybrid.scores(seen, {}, SCORES)
     scored = scored_voxels(prepared)
     rank = max(1, round(EXCEEDED_ML / prepared.reference.voxel_ml))
     return Purity(name, fingerprint, {s.value: float(np.sort(found[s][scored])[-rank:][0]) for s in SCORES})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from functools import lru_cache
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ from .anatomy import Tissue
 from .detection import Detection, LookedAt, MapName
 from .preparation import Look, PreparedStudy, prepare
 from .progress import Progress, silent
+from .scoring.asymmetry import asymmetry
 from .scoring.healthy_table import closest, healthy_table
 from .scoring.normative import healthy_z, median_mm
 from .scoring.places import healthy_places
@@ -35,7 +37,7 @@ ALL_KEYS = ("flair", "t1", "t2", "flair+t1", "flair+t2", "t1+t2", "flair+t1+t2")
 EXPLAINED = 0.5
 """Scores above this are what Grad-CAM is asked about."""
 
-HYBRID_IS_BETTER: frozenset[str] = frozenset({"t2", "flair+t1+t2"})
+HYBRID_IS_BETTER: frozenset[str] = frozenset({"t1", "t2"})
 """Sets of modalities (`table_key`) for which `DetectorName.AUTO` takes the hybrid: where Documentation/evaluation.md finds it better."""
 
 
@@ -60,10 +62,11 @@ def detect(study: Study, settings: DetectionSettings = _DEFAULTS, progress: Prog
     progress("Scoring", share)
     start = time.perf_counter()
     zscores = zscore_maps(prepared)
-    unusual = deviation_map(prepared, zscores)
     seen: _Looking | None = None
-    if detector is DetectorName.HYBRID:
-        seen = _Looking(prepared, settings, unusual, lambda s, f: progress(s, share + (1 - share) * f))
+    if detector is DetectorName.STATISTICAL:
+        unusual = deviation_map(prepared, zscores)
+    else:
+        seen = _Looking(prepared, settings, statistics(prepared, zscores), lambda s, f: progress(s, share + (1 - share) * f))
         unusual = seen.score(score_name)
     table = healthy_table(study.modalities, score_name)
     brain_ml = float(prepared.brain_mask.sum()) * prepared.reference.voxel_ml
@@ -118,7 +121,9 @@ def networks_can_run() -> bool:
 class _Looking:
     """The hybrid's look at a study, each part once."""
 
-    def __init__(self, prepared: PreparedStudy, settings: DetectionSettings, deviation: NDArray[np.float32], progress: Progress) -> None:
+    def __init__(
+        self, prepared: PreparedStudy, settings: DetectionSettings, known: Mapping[ScoreName, NDArray[np.float32]], progress: Progress
+    ) -> None:
         from . import hybrid
 
         self._hybrid, self._prepared, self._settings, self._progress = hybrid, prepared, settings, progress
@@ -134,7 +139,7 @@ class _Looking:
         )
         self.seconds = {"Looking for anomalies": time.perf_counter() - start}
         wanted = dict.fromkeys([*hybrid.FEATURES, *([settings.score] if settings.score is not ScoreName.FUSED else [])])
-        self._scores = hybrid.scores(self._view, deviation, tuple(wanted))
+        self._scores = hybrid.scores(self._view, known, tuple(wanted))
 
     @property
     def looked_at(self) -> LookedAt:
@@ -221,6 +226,13 @@ def solid_brain(prepared: PreparedStudy) -> NDArray[np.bool_]:
 def deviation_map(prepared: PreparedStudy, zscores: dict[Modality, NDArray[np.float32]]) -> NDArray[np.float32]:
     """One standardised deviation from all modalities, box of the brain."""
     return combine(zscores, parenchyma(prepared), solid_brain(prepared))
+
+
+def statistics(prepared: PreparedStudy, zscores: dict[Modality, NDArray[np.float32]]) -> dict[ScoreName, NDArray[np.float32]]:
+    """Every score that needs no network, box of the brain."""
+    deviation = deviation_map(prepared, zscores)
+    sides = asymmetry(deviation, prepared.brain, prepared.box_affine, prepared.template_to_reference)
+    return {ScoreName.STATISTICAL: deviation, ScoreName.ASYMMETRY: sides}
 
 
 def peak_deviation(prepared: PreparedStudy, deviation: NDArray[np.float32]) -> float:

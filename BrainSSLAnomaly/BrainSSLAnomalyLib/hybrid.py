@@ -99,13 +99,13 @@ def view(
 
 
 def scores(
-    seen: HybridView, deviation: NDArray[np.float32], wanted: tuple[ScoreName, ...] = FEATURES
+    seen: HybridView, statistics: Mapping[ScoreName, NDArray[np.float32]], wanted: tuple[ScoreName, ...] = FEATURES
 ) -> dict[ScoreName, NDArray[np.float32]]:
     """Every score that was asked for, (k, j, i) float32 on the box of the reference, larger being more unusual; not calibrated.
 
     Args:
         seen: by the network.
-        deviation: (k, j, i) of the statistical detector, on that box.
+        statistics: scores that need no network, on that box: those of them that are wanted.
         wanted: without `ScoreName.FUSED`, which `fused` makes.
     """
     image, s = seen.shown, seen.seen
@@ -116,12 +116,7 @@ def scores(
         ScoreName.SSIM: lambda: _smooth(errors.structural(image, s.reconstruction)),
         **{name: (lambda name=name: s.distances[name.value]) for name in LATENT},  # type: ignore[misc]
     }
-    out: dict[ScoreName, NDArray[np.float32]] = {
-        name: seen.study.back(made[name]()) for name in wanted if name is not ScoreName.STATISTICAL
-    }
-    if ScoreName.STATISTICAL in wanted:
-        out[ScoreName.STATISTICAL] = deviation
-    return out
+    return {name: seen.study.back(made[name]()) if name in made else statistics[name] for name in wanted}
 
 
 def fused(all_scores: Mapping[ScoreName, NDArray[np.float32]], modalities: tuple[Modality, ...]) -> NDArray[np.float32]:

@@ -41,6 +41,8 @@ class ScoreName(str, Enum):
     MAHALANOBIS = "mahalanobis"
     KDE = "kde"
     STATISTICAL = "statistical"
+    ASYMMETRY = "asymmetry"
+    """How much more unusual by the statistics a place is than its counterpart on the other side of the brain."""
 
 
 class Device(str, Enum):

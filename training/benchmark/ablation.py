@@ -20,7 +20,7 @@ from typing import Annotated
 import numpy as np
 import typer
 from BrainSSLAnomalyLib import hybrid
-from BrainSSLAnomalyLib.detector import deviation_map, scored_voxels, zscore_maps
+from BrainSSLAnomalyLib.detector import scored_voxels, statistics, zscore_maps
 from BrainSSLAnomalyLib.imageio.writing import RESEARCH_USE
 from BrainSSLAnomalyLib.network.model import Model
 from BrainSSLAnomalyLib.preparation import PreparedStudy, prepare
@@ -50,7 +50,7 @@ TARGET = Path(__file__).resolve().parents[2] / "Documentation" / "ablation.md"
 FIRST_PATIENT, FIRST_IMPLANT = 12_000, 1_200
 """Seeds; those of the fusion's fit lie below."""
 
-FUSED = "fusion of five scores"
+FUSED = "fusion"
 TEST_TIME, NO_TRANSFORMER = f"{FUSED}, test-time copies", f"{FUSED}, transformer bypassed"
 SINGLE = {name.value: name for name in ScoreName if name is not ScoreName.FUSED}
 
@@ -131,12 +131,12 @@ def _cell(figures: Sequence[Figures]) -> str:
 def _variants(prepared: PreparedStudy, chosen: tuple[Modality, ...]) -> Iterator[tuple[str, ScoreName, NDArray[np.float32]]]:
     """Name, the score whose table calibrates it, and how unusual each voxel of the box is."""
     zscores = zscore_maps(prepared)
-    deviation = deviation_map(prepared, {m: zscores[m] for m in chosen})
+    known = statistics(prepared, {m: zscores[m] for m in chosen})
 
     def scores(model: Model, *, test_time: bool = False, wanted: tuple[ScoreName, ...] = hybrid.FEATURES) -> Mapping:
         latent = tuple(n for n in hybrid.LATENT if n in wanted)
         seen = hybrid.view(prepared, model, chosen, test_time=test_time, latent=latent)
-        return hybrid.scores(seen, deviation, wanted)
+        return hybrid.scores(seen, known, wanted)
 
     plain = scores(shipped_model(), wanted=tuple(SINGLE.values()))
     yield from ((name, score, plain[score]) for name, score in SINGLE.items())

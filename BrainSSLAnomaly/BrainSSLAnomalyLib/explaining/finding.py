@@ -128,6 +128,6 @@ def _looked(prepared: PreparedStudy, model: Model, progress) -> dict[MapName, ND
     from .. import hybrid
 
     seen = hybrid.view(prepared, model, progress=progress)
-    scores = hybrid.scores(seen, np.zeros(prepared.brain.shape, np.float32), (ScoreName.L1, ScoreName.COSINE))
+    scores = hybrid.scores(seen, {}, (ScoreName.L1, ScoreName.COSINE))
     maps = hybrid.whole_maps(prepared, hybrid.maps(seen, prepared, scores))
     return {name: maps[name] for name in (MapName.RECONSTRUCTION, MapName.ERROR)}

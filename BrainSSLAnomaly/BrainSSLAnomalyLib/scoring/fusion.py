@@ -15,8 +15,11 @@ from ..settings import ScoreName
 from ..study import Modality
 from .healthy_table import closest
 
-FEATURES = (ScoreName.STATISTICAL, ScoreName.LOGIT, ScoreName.L1, ScoreName.SSIM, ScoreName.COSINE)
+FEATURES = (ScoreName.STATISTICAL, ScoreName.LOGIT, ScoreName.L1, ScoreName.SSIM, ScoreName.COSINE, ScoreName.ASYMMETRY)
 """What is fused."""
+
+NOT_WITH_FLAIR = frozenset({ScoreName.ASYMMETRY})
+"""Not used where there is a FLAIR: lesions of white matter lie on both sides, and synthetic ones, on which weights are fitted, do not."""
 
 LIMITS: Mapping[ScoreName, tuple[float, float]] = {
     ScoreName.STATISTICAL: (-3.0, 12.0),
@@ -24,6 +27,7 @@ LIMITS: Mapping[ScoreName, tuple[float, float]] = {
     ScoreName.L1: (0.0, 4.0),
     ScoreName.SSIM: (0.0, 1.5),
     ScoreName.COSINE: (0.0, 1.5),
+    ScoreName.ASYMMETRY: (-3.0, 8.0),
 }
 """Beyond these a feature says no more: a single wild one must not outvote all others."""
 
@@ -33,7 +37,7 @@ class Fusion:
     """Weights of one set of modalities.
 
     Attributes:
-        weights: of every one of `FEATURES`.
+        weights: of some of `FEATURES`.
         constant: added.
     """
 
