@@ -174,7 +174,7 @@ def test_the_demo_finds_its_own_lesions_and_prints_where_the_report_is(tmp_path)
 
 
 def test_a_dicom_folder_goes_straight_in(data, tmp_path):
-    done = run("detect", data / "dicom" / "t1_mprage", "--output", tmp_path / "r", "--json")
+    done = run("detect", data / "dicom" / "t1_mprage", "--output", tmp_path / "r", "--json", "--detector", "statistical")
     assert done.returncode == 0, done.stderr
     assert json.loads((tmp_path / "r" / "result.json").read_text())["inputs"][0]["modality"] == "T1"
 
@@ -188,7 +188,12 @@ def scores_of(data, tmp_path_factory):
     @cache
     def scores(code: str) -> np.ndarray:
         target = tmp_path_factory.mktemp("orders") / code
-        assert run("detect", "--t1", data / "formats" / "orientations" / f"{code}.nii.gz", "-o", target, "-q").returncode == 0
+        assert (
+            run(
+                "detect", "--t1", data / "formats" / "orientations" / f"{code}.nii.gz", "-o", target, "-q", "--detector", "statistical"
+            ).returncode
+            == 0
+        )
         detection = read_results(target)[0]
         grid = np.diag([3.0, 3, 3, 1])
         grid[:3, 3] = [-75, -105, -70]
