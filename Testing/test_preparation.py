@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from BrainSSLAnomalyLib.anatomy import INTRACRANIAL, Tissue, Zone
+from BrainSSLAnomalyLib.anatomy import INTRACRANIAL, TEMPLATE_AFFINE, TEMPLATE_SHAPE, Tissue, Zone
 from BrainSSLAnomalyLib.demo import synthetic_patient
 from BrainSSLAnomalyLib.errors import PreparationFailed
 from BrainSSLAnomalyLib.imageio import read_scan
@@ -20,7 +20,7 @@ from BrainSSLAnomalyLib.preparation.registration import (
     register_to_template,
     template_picture,
 )
-from BrainSSLAnomalyLib.preparation.template import TEMPLATE_AFFINE, TEMPLATE_SHAPE, load_template
+from BrainSSLAnomalyLib.preparation.template import load_template
 from BrainSSLAnomalyLib.preparation.tissue import fit_tissues
 from BrainSSLAnomalyLib.resampling import resample
 from BrainSSLAnomalyLib.study import Modality, Scan, Study, Volume

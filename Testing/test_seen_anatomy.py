@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from BrainSSLAnomalyLib.anatomy import INTRACRANIAL, TISSUE_OF_STRUCTURE, Region, Structure, Tissue
+from BrainSSLAnomalyLib.anatomy import INTRACRANIAL, TEMPLATE_AFFINE, TISSUE_OF_STRUCTURE, Region, Structure, Tissue
 from BrainSSLAnomalyLib.preparation.registration import mean_displacement
 from BrainSSLAnomalyLib.preparation.seen import BRIGHTEST, LEAST_LANDMARKS, REGIONS_OF, WINDOW, SeenAnatomy, named, pose, see, tissues
-from BrainSSLAnomalyLib.preparation.template import TEMPLATE_AFFINE, load_template
+from BrainSSLAnomalyLib.preparation.template import load_template
 from BrainSSLAnomalyLib.resampling import resample
 from BrainSSLAnomalyLib.study import Volume
 from hypothesis import given, settings

@@ -17,9 +17,9 @@ from conftest import PROJECT  # noqa: E402
 from hypothesis import given, settings  # noqa: E402
 from hypothesis import strategies as st  # noqa: E402
 
-from training.synthesis import acquisition  # noqa: E402
+from training.synthesis import acquisition, atrophy  # noqa: E402
 from training.synthesis.archive import LabelArchive  # noqa: E402
-from training.synthesis.generator import LEFT_RIGHT, GeneratorSettings, ScanGenerator  # noqa: E402
+from training.synthesis.generator import LEFT_RIGHT, GeneratorSettings, ScanGenerator, looked_up  # noqa: E402
 from training.synthesis.noise import smooth_field, spread  # noqa: E402
 
 CODES = np.array([0, 2, 3, 4, 12, 17, 24, 41, 42, 43, 51, 53, 502, 515])
@@ -51,6 +51,39 @@ def draw():
     """Draws two patients with some settings changed."""
     archive = head()
     return lambda seed=0, batch=2, **changed: ScanGenerator(archive, replace(SMALL, **changed))(batch, seeded(seed))
+
+
+def aged(seed: int, spacing: float) -> tuple[np.ndarray, np.ndarray]:
+    """FreeSurfer codes of the head at its own place, before and after atrophy."""
+    archive = head()
+    labels = torch.from_numpy(archive.maps[0])
+    shape = [round(n / spacing) for n in labels.shape]
+    axes = [(torch.arange(n) - (n - 1) / 2) * spacing for n in shape]
+    place = torch.stack(torch.meshgrid(*axes, indexing="ij"))
+    tissues = ScanGenerator(archive, SMALL).tissue_of_label[looked_up(labels, place).long()]
+    after = looked_up(labels, atrophy.shrunken(place, tissues, seeded(seed), spacing=spacing))
+    return CODES[looked_up(labels, place).numpy()], CODES[after.numpy()]
+
+
+@given(st.integers(0, 1000), st.sampled_from([1.0, 2.0]))
+@settings(deadline=None, max_examples=8)
+def test_with_atrophy_ventricles_grow_and_the_brain_shrinks_and_everything_stays_on_its_side(seed, spacing):
+    before, after = aged(seed, spacing)
+    fluid, brain, cortex = (4, 43, 24), (2, 3, 12, 41, 42, 51), (3, 42)
+    for codes, grows in ((fluid, True), (brain, False), (cortex, False)):
+        old, young = np.isin(after, codes).sum(), np.isin(before, codes).sum()
+        assert old >= young if grows else old <= young
+    left = np.isin(after, (2, 3, 4, 12)) & (np.arange(after.shape[2]) > after.shape[2] / 2 + 1)
+    assert not left.any()
+
+
+def test_atrophy_moves_the_edge_of_the_ventricle_by_no_more_than_it_says():
+    from scipy import ndimage
+
+    for seed in range(3):
+        before, after = aged(seed, 1.0)
+        away = ndimage.distance_transform_edt(~np.isin(before, (4, 43)))
+        assert away[np.isin(after, (4, 43))].max() <= atrophy.WIDEST_MM[Tissue.VENTRICLE] + 2
 
 
 def test_the_same_seed_gives_the_same_scan_and_another_seed_another(draw):

@@ -12,8 +12,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import SimpleITK as sitk
-from BrainSSLAnomalyLib.anatomy import INTRACRANIAL, Region, Tissue
-from BrainSSLAnomalyLib.preparation.template import COARSE_AFFINE, COARSE_SHAPE, TEMPLATE_AFFINE, TEMPLATE_SHAPE
+from BrainSSLAnomalyLib.anatomy import COARSE_AFFINE, COARSE_SHAPE, INTRACRANIAL, TEMPLATE_AFFINE, TEMPLATE_SHAPE, Region, Tissue
 from BrainSSLAnomalyLib.resampling import ras_matrix, resample, to_sitk
 from BrainSSLAnomalyLib.study import Volume
 from numpy.typing import NDArray

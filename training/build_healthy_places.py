@@ -17,9 +17,9 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import typer
+from BrainSSLAnomalyLib.anatomy import COARSE_AFFINE, COARSE_SHAPE
 from BrainSSLAnomalyLib.detector import anatomy_eyes, scored_voxels, zscore_maps
 from BrainSSLAnomalyLib.preparation import prepare
-from BrainSSLAnomalyLib.preparation.template import COARSE_AFFINE, COARSE_SHAPE
 from BrainSSLAnomalyLib.resampling import resample
 from BrainSSLAnomalyLib.scoring.places import MEAN_STEP, SD_STEP
 from BrainSSLAnomalyLib.study import Modality, Scan, Study, Volume

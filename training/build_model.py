@@ -28,7 +28,7 @@ from BrainSSLAnomalyLib.network.bundle import METADATA, WEIGHTS, sha256
 from BrainSSLAnomalyLib.network.model import BUNDLE, PATCHES, load_model
 from BrainSSLAnomalyLib.preparation import PreparedStudy, prepare
 from BrainSSLAnomalyLib.resampling import resample
-from BrainSSLAnomalyLib.scoring.fusion import FEATURES, LIMITS, NOT_WITH_FLAIR
+from BrainSSLAnomalyLib.scoring.fusion import FEATURES, LIMITS, features
 from BrainSSLAnomalyLib.scoring.healthy_table import table_key
 from BrainSSLAnomalyLib.settings import Device, ScoreName
 from BrainSSLAnomalyLib.study import Modality, Study, Volume
@@ -48,7 +48,14 @@ from .workers import processes, shipped_model
 FOLDER = Path(__file__).resolve().parents[1] / "BrainSSLAnomaly" / "Resources" / BUNDLE
 FUSION, HEALTHY = FOLDER / "configs" / "fusion.json", FOLDER / "configs" / "healthy.json"
 
-SETS = ((Modality.FLAIR,), (Modality.T2,), (Modality.T1,), (Modality.FLAIR, Modality.T2, Modality.T1))
+SETS = (
+    (Modality.FLAIR,),
+    (Modality.T2,),
+    (Modality.T1,),
+    (Modality.T2, Modality.T1),
+    (Modality.FLAIR, Modality.T2),
+    (Modality.FLAIR, Modality.T2, Modality.T1),
+)
 """Sets of modalities that are fitted and measured; others borrow from the most similar."""
 
 HELD_OUT, MAPS = 3, 20
@@ -128,13 +135,14 @@ def fit_fusion(patients: int, implants: int, workers: int) -> None:
                 rows[key][kind.__name__].append(table)
             typer.echo(f"{kind.__name__} {seed}")
     content: dict[str, Any] = {}
+    sets = {table_key(chosen): chosen for chosen in SETS}
     for key, kinds in rows.items():
         patients = sum(map(len, kinds.values()))
         table = np.concatenate([_weighing_one(tables) for tables in kinds.values()])
-        features, truth, weight = table[:, : len(FEATURES)], table[:, -2] > 0, table[:, -1]
-        used = [n for n, name in enumerate(FEATURES) if "flair" not in key or name not in NOT_WITH_FLAIR]
+        columns, truth, weight = table[:, : len(FEATURES)], table[:, -2] > 0, table[:, -1]
+        used = [FEATURES.index(name) for name in features(sets[key])]
         while True:  # a feature that would count against an anomaly is left out
-            fitted = LogisticRegression(C=1.0, max_iter=1000).fit(features[:, used], truth, weight)
+            fitted = LogisticRegression(C=1.0, max_iter=1000).fit(columns[:, used], truth, weight)
             if (fitted.coef_[0] >= 0).all():
                 break
             used.pop(int(np.argmin(fitted.coef_[0])))
@@ -226,9 +234,10 @@ def _looks(
     latent = tuple(s for s in wanted if s in hybrid.LATENT)
     sets = [c for n in range(1, len(zscores) + 1) for c in combinations(zscores, n) if set(c) in [set(s) for s in SETS]]
     for chosen in sets:
-        known = statistics(prepared, {m: zscores[m] for m in chosen})
+        asked = tuple(dict.fromkeys([*wanted, *FEATURES]))
+        known = statistics(prepared, {m: zscores[m] for m in chosen}, asked)
         seen = hybrid.view(prepared, shipped_model(), chosen, latent=latent)
-        scores = hybrid.scores(seen, known, tuple(dict.fromkeys([*wanted, *FEATURES])))
+        scores = hybrid.scores(seen, known, asked)
         if fuse:
             scores[ScoreName.FUSED] = hybrid.fused(scores, chosen)
         yield chosen, scores

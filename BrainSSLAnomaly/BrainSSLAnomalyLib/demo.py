@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from .anatomy import Tissue
-from .preparation.template import COARSE_AFFINE, TEMPLATE_AFFINE, TEMPLATE_SHAPE, load_template
+from .anatomy import COARSE_AFFINE, TEMPLATE_AFFINE, TEMPLATE_SHAPE, Tissue
+from .preparation.template import load_template
 from .resampling import resample
 from .study import Modality, Scan, Study, Volume
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
@@ -66,7 +66,7 @@ def detect(study: Study, settings: DetectionSettings = _DEFAULTS, progress: Prog
     if detector is DetectorName.STATISTICAL:
         unusual = deviation_map(prepared, zscores)
     else:
-        seen = _Looking(prepared, settings, statistics(prepared, zscores), lambda s, f: progress(s, share + (1 - share) * f))
+        seen = _Looking(prepared, settings, zscores, lambda s, f: progress(s, share + (1 - share) * f))
         unusual = seen.score(score_name)
     table = healthy_table(study.modalities, score_name)
     brain_ml = float(prepared.brain_mask.sum()) * prepared.reference.voxel_ml
@@ -122,7 +122,7 @@ class _Looking:
     """The hybrid's look at a study, each part once."""
 
     def __init__(
-        self, prepared: PreparedStudy, settings: DetectionSettings, known: Mapping[ScoreName, NDArray[np.float32]], progress: Progress
+        self, prepared: PreparedStudy, settings: DetectionSettings, zscores: dict[Modality, NDArray[np.float32]], progress: Progress
     ) -> None:
         from . import hybrid
 
@@ -138,8 +138,8 @@ class _Looking:
             progress=lambda f: progress("Looking for anomalies", 0.8 * f),
         )
         self.seconds = {"Looking for anomalies": time.perf_counter() - start}
-        wanted = dict.fromkeys([*hybrid.FEATURES, *([settings.score] if settings.score is not ScoreName.FUSED else [])])
-        self._scores = hybrid.scores(self._view, known, tuple(wanted))
+        wanted = hybrid.needed(settings.score, tuple(prepared.images))
+        self._scores = hybrid.scores(self._view, statistics(prepared, zscores, wanted), wanted)
 
     @property
     def looked_at(self) -> LookedAt:
@@ -228,11 +228,16 @@ def deviation_map(prepared: PreparedStudy, zscores: dict[Modality, NDArray[np.fl
     return combine(zscores, parenchyma(prepared), solid_brain(prepared))
 
 
-def statistics(prepared: PreparedStudy, zscores: dict[Modality, NDArray[np.float32]]) -> dict[ScoreName, NDArray[np.float32]]:
-    """Every score that needs no network, box of the brain."""
+def statistics(
+    prepared: PreparedStudy, zscores: dict[Modality, NDArray[np.float32]], wanted: Iterable[ScoreName]
+) -> dict[ScoreName, NDArray[np.float32]]:
+    """Those scores, of the wanted ones, that need no network; box of the brain."""
     deviation = deviation_map(prepared, zscores)
-    sides = asymmetry(deviation, prepared.brain, prepared.box_affine, prepared.template_to_reference)
-    return {ScoreName.STATISTICAL: deviation, ScoreName.ASYMMETRY: sides}
+    made: dict[ScoreName, Callable[[], NDArray[np.float32]]] = {
+        ScoreName.STATISTICAL: lambda: deviation,
+        ScoreName.ASYMMETRY: lambda: asymmetry(deviation, prepared.brain, prepared.box_affine, prepared.template_to_reference),
+    }
+    return {name: made[name]() for name in wanted if name in made}
 
 
 def peak_deviation(prepared: PreparedStudy, deviation: NDArray[np.float32]) -> float:

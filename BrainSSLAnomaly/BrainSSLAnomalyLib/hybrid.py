@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,10 +18,13 @@ from .preparation.upright import SPACING_MM, UprightStudy, upright
 from .resampling import resample
 from .scoring import errors
 from .scoring.density import HealthyPatches
-from .scoring.fusion import FEATURES, fusion
+from .scoring.fusion import fusion
 from .scoring.normative import median_mm
 from .settings import ExplanationMethod, ExplanationStage, ScoreName
 from .study import Modality, Volume
+
+SHOWN = (ScoreName.L1, ScoreName.COSINE)
+"""Scores that `maps` shows beside the one that counts."""
 
 LATENT = (ScoreName.EUCLIDEAN, ScoreName.COSINE, ScoreName.MAHALANOBIS, ScoreName.KDE)
 
@@ -99,7 +102,7 @@ def view(
 
 
 def scores(
-    seen: HybridView, statistics: Mapping[ScoreName, NDArray[np.float32]], wanted: tuple[ScoreName, ...] = FEATURES
+    seen: HybridView, statistics: Mapping[ScoreName, NDArray[np.float32]], wanted: Iterable[ScoreName]
 ) -> dict[ScoreName, NDArray[np.float32]]:
     """Every score that was asked for, (k, j, i) float32 on the box of the reference, larger being more unusual; not calibrated.
 
@@ -119,8 +122,14 @@ def scores(
     return {name: seen.study.back(made[name]()) if name in made else statistics[name] for name in wanted}
 
 
+def needed(score: ScoreName, modalities: tuple[Modality, ...]) -> tuple[ScoreName, ...]:
+    """What has to be asked of `scores` for this one and for `maps`."""
+    parts = fusion(modalities).weights if score is ScoreName.FUSED else (score,)
+    return tuple(dict.fromkeys([*parts, *SHOWN]))
+
+
 def fused(all_scores: Mapping[ScoreName, NDArray[np.float32]], modalities: tuple[Modality, ...]) -> NDArray[np.float32]:
-    """The fusion of `FEATURES`."""
+    """The fusion of those that count for these modalities."""
     return fusion(modalities)(all_scores)
 
 

@@ -131,9 +131,10 @@ def _cell(figures: Sequence[Figures]) -> str:
 def _variants(prepared: PreparedStudy, chosen: tuple[Modality, ...]) -> Iterator[tuple[str, ScoreName, NDArray[np.float32]]]:
     """Name, the score whose table calibrates it, and how unusual each voxel of the box is."""
     zscores = zscore_maps(prepared)
-    known = statistics(prepared, {m: zscores[m] for m in chosen})
+    known = statistics(prepared, {m: zscores[m] for m in chosen}, ScoreName)
+    fusion = hybrid.needed(ScoreName.FUSED, chosen)
 
-    def scores(model: Model, *, test_time: bool = False, wanted: tuple[ScoreName, ...] = hybrid.FEATURES) -> Mapping:
+    def scores(model: Model, *, test_time: bool = False, wanted: tuple[ScoreName, ...] = fusion) -> Mapping:
         latent = tuple(n for n in hybrid.LATENT if n in wanted)
         seen = hybrid.view(prepared, model, chosen, test_time=test_time, latent=latent)
         return hybrid.scores(seen, known, wanted)

@@ -60,7 +60,7 @@ _PATIENTS: tuple[tuple[str, str, str, tuple[Modality, ...]], ...] = (
     ("glioma_DU7294", "glioma", "mask_automatic", (F, T2, T1, T1C)),
 )
 
-_SUBSETS = ((F,), (T2,), (T1,), (F, T2, T1))
+_SUBSETS = ((F,), (T2,), (T1,), (T2, T1), (F, T2, T1))
 
 
 def patients(everything: bool = False) -> Iterator[Case]:

@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from ..data import freesurfer_tissues
-from . import acquisition, appearance
+from . import acquisition, appearance, atrophy
 from .archive import LabelArchive
 from .noise import chance, normal, smooth_field, uniform
 
@@ -42,6 +42,7 @@ class GeneratorSettings:
         elastic: scale in mm → standard deviation in mm of the elastic deformation.
         at_random: share of scans with random instead of typical contrast.
         stripped: share of patients without skull.
+        old: share of patients with wide ventricles and sulci.
         thickest_mm: of slices.
     """
 
@@ -56,6 +57,7 @@ class GeneratorSettings:
     elastic: dict[float, float] = field(default_factory=lambda: {60.0: 3.0, 20.0: 1.5})
     at_random: float = 0.5
     stripped: float = 0.5
+    old: float = 0.5
     thickest_mm: float = 8.0
 
 
@@ -145,6 +147,9 @@ class ScanGenerator:
         for b, place in enumerate(places(batch, self.settings, generator)):
             labels = self._maps[int(torch.randint(len(self._maps), (1,), generator=generator, device=self.device))]
             found = looked_up(labels, place).long()
+            if bool(chance((1,), self.settings.old, generator)):
+                place = atrophy.shrunken(place, self.tissue_of_label[found], generator, spacing=self.settings.spacing)
+                found = looked_up(labels, place).long()
             mirrored = bool(chance((1,), 0.5, generator))
             out[b] = self._mirror[found].flip(2) if mirrored else found
         return out

@@ -25,7 +25,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from ..data import DATA, muse_pairs, upright
-from . import acquisition
+from . import acquisition, atrophy
 from .appearance import TISSUE_SPREAD
 from .contrasts import TYPICAL
 from .generator import Change, GeneratorSettings, looked_up, places
@@ -217,8 +217,11 @@ class HeadSampler:
         changed, modalities = torch.zeros(images.shape, dtype=torch.bool, device=self.device), []
         for b, place in enumerate(places(batch, s, generator)):
             n = int(torch.randint(len(self._images), (1,), generator=generator, device=self.device))
-            image = _interpolated(self._images[n].float() / 255, place)
             found = looked_up(self._structures[n], place, SPACING_MM).long()
+            if bool(chance((1,), s.old, generator)):
+                place = atrophy.shrunken(place, tissues_of(found), generator, spacing=s.spacing)
+                found = looked_up(self._structures[n], place, SPACING_MM).long()
+            image = _interpolated(self._images[n].float() / 255, place)
             if bool(chance((1,), 0.5, generator)):
                 image, found = image.flip(2), self._mirror[found].flip(2)
             modality = _drawn_modality(generator)

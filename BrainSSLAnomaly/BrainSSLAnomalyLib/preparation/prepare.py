@@ -9,7 +9,7 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from ..anatomy import INTRACRANIAL, STRUCTURE_SPACING_MM, PatientAnatomy, Structure, Tissue, Zone
+from ..anatomy import COARSE_AFFINE, INTRACRANIAL, STRUCTURE_SPACING_MM, TEMPLATE_AFFINE, PatientAnatomy, Structure, Tissue, Zone
 from ..progress import Progress, StageClock, silent
 from ..resampling import resample
 from ..study import Modality, Study, Volume
@@ -20,7 +20,7 @@ from .plausible import check_likeness, check_volume
 from .prepared import PreparedStudy, cropped
 from .registration import register_rigidly, register_to_template
 from .seen import Look, SeenAnatomy, named, pose, see, tissues
-from .template import COARSE_AFFINE, TEMPLATE_AFFINE, Template, load_template
+from .template import Template, load_template
 from .tissue import TissueFit, TissueIntensities, fit_tissues
 
 _ZONE_OF_TISSUE = (

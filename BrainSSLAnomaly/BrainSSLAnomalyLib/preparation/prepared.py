@@ -9,10 +9,9 @@ import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
-from ..anatomy import PatientAnatomy
+from ..anatomy import TEMPLATE_AFFINE, TEMPLATE_SHAPE, PatientAnatomy
 from ..resampling import resample
 from ..study import Modality, Study, Volume
-from .template import TEMPLATE_AFFINE, TEMPLATE_SHAPE
 from .tissue import TissueIntensities
 
 

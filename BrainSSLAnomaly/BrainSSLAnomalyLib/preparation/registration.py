@@ -12,11 +12,11 @@ import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
-from ..anatomy import Tissue
+from ..anatomy import COARSE_AFFINE, Tissue
 from ..resampling import LPS, ras_matrix, resample, to_sitk
 from ..study import Modality, Volume
 from .coarse import coarse_copy, foreground
-from .template import COARSE_AFFINE, Template
+from .template import Template
 
 _TYPICAL: dict[str, tuple[float, ...]] = {
     # white, cortex, striatum, thalamus, ventricle, csf, brainstem, cerebellar white, cerebellar cortex, bone, soft

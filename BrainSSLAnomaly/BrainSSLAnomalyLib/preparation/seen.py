@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from ..anatomy import INTRACRANIAL, STRUCTURE_SPACING_MM, TISSUE_OF_STRUCTURE, Region, Structure, Tissue
+from ..anatomy import INTRACRANIAL, STRUCTURE_SPACING_MM, TEMPLATE_AFFINE, TISSUE_OF_STRUCTURE, Region, Structure, Tissue
 from ..study import Volume
 from .coarse import foreground
-from .template import TEMPLATE_AFFINE, Template
+from .template import Template
 
 Look = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 """(k, j, i) intensities with their median in the head at 1, on upright voxels of 2 mm → (18, k, j, i) probability of each `Structure`."""

@@ -12,19 +12,9 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from ..anatomy import INTRACRANIAL, Tissue
+from ..anatomy import COARSE_AFFINE, INTRACRANIAL, Tissue
 from ..resources import resource
 from ..study import Volume
-
-TEMPLATE_SHAPE = (182, 218, 182)
-"""(k, j, i) of the template grid."""
-
-TEMPLATE_AFFINE = np.array([[1.0, 0, 0, -91], [0, 1, 0, -126], [0, 0, 1, -72], [0, 0, 0, 1]])
-"""(i, j, k) → RAS mm of the template grid."""
-
-COARSE_SHAPE = (91, 109, 91)
-COARSE_AFFINE = np.array([[2.0, 0, 0, -90.5], [0, 2, 0, -125.5], [0, 0, 2, -71.5], [0, 0, 0, 1]])
-"""The 2 mm grid of the probability maps: the same box, voxel pairs joined."""
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from ..anatomy import COARSE_AFFINE, COARSE_SHAPE
 from ..resampling import resample
 from ..study import Volume
-
-SHAPE = (91, 109, 91)
-GRID = np.array([[2.0, 0, 0, -90.5], [0, 2, 0, -125.5], [0, 0, 2, -71.5], [0, 0, 0, 1]])
-"""(k, j, i) and (i, j, k) → RAS mm of the template; left and right lie alike about the middle of i."""
 
 SMOOTH_MM, TOLERANCE_MM = 2.0, 4.0
 """Standard deviation of the smoothing, and how far apart the same place may lie on the two sides: no brain is quite symmetric."""
@@ -38,13 +35,13 @@ def asymmetry(
     Returns:
         (k, j, i) float32, in SD; positive where this side is the more unusual one.
     """
-    spacing, low = GRID[0, 0], RANGE[0]
+    grid, spacing, low = (COARSE_SHAPE, COARSE_AFFINE), COARSE_AFFINE[0, 0], RANGE[0]
     here = Volume(np.where(brain, np.clip(deviation, *RANGE), 0).astype(np.float32), affine)
-    inside = resample(here.with_array(brain.astype(np.float32)), SHAPE, GRID, template_to_patient)
+    inside = resample(here.with_array(brain.astype(np.float32)), *grid, template_to_patient)
     weight = ndimage.gaussian_filter(inside, SMOOTH_MM / spacing)
-    unusual = ndimage.gaussian_filter(resample(here, SHAPE, GRID, template_to_patient), SMOOTH_MM / spacing) / np.maximum(weight, 0.05)
+    unusual = ndimage.gaussian_filter(resample(here, *grid, template_to_patient), SMOOTH_MM / spacing) / np.maximum(weight, 0.05)
     reach = round(TOLERANCE_MM / spacing)
     ball = (np.square(np.indices((2 * reach + 1,) * 3) - reach)).sum(0) <= reach**2
     other = ndimage.grey_dilation(np.where(inside > 0.5, unusual, low), footprint=ball)[:, :, ::-1]
     back = np.linalg.inv(template_to_patient)
-    return resample(Volume((unusual - other).astype(np.float32), GRID), deviation.shape, affine, back) * brain
+    return resample(Volume((unusual - other).astype(np.float32), COARSE_AFFINE), deviation.shape, affine, back) * brain

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -16,7 +16,7 @@ from ..study import Modality
 from .healthy_table import closest
 
 FEATURES = (ScoreName.STATISTICAL, ScoreName.LOGIT, ScoreName.L1, ScoreName.SSIM, ScoreName.COSINE, ScoreName.ASYMMETRY)
-"""What is fused."""
+"""What may be fused."""
 
 NOT_WITH_FLAIR = frozenset({ScoreName.ASYMMETRY})
 """Not used where there is a FLAIR: lesions of white matter lie on both sides, and synthetic ones, on which weights are fitted, do not."""
@@ -30,6 +30,11 @@ LIMITS: Mapping[ScoreName, tuple[float, float]] = {
     ScoreName.ASYMMETRY: (-3.0, 8.0),
 }
 """Beyond these a feature says no more: a single wild one must not outvote all others."""
+
+
+def features(modalities: Collection[Modality]) -> tuple[ScoreName, ...]:
+    """Those of `FEATURES` that are used for a set of modalities."""
+    return tuple(name for name in FEATURES if Modality.FLAIR not in modalities or name not in NOT_WITH_FLAIR)
 
 
 @dataclass(frozen=True)
