@@ -11,13 +11,13 @@ from torch.nn import functional
 
 from .noise import uniform
 
-WIDEST_MM = {Tissue.VENTRICLE: 6.0, Tissue.CSF: 1.5}
-"""By how much the edge of a fluid moves at most."""
+WIDEST_MM = {Tissue.VENTRICLE: 12.0, Tissue.CSF: 2.5}
+"""By how much the edge of a fluid moves at most, each time by up to that; usually by two thirds of what is drawn."""
 
-REACH_MM = {Tissue.VENTRICLE: 6.0, Tissue.CSF: 3.0}
+REACH_MM = {Tissue.VENTRICLE: 8.0, Tissue.CSF: 3.0}
 """How far from a fluid its surroundings give way."""
 
-STEPS = 4
+STEPS = 6
 """In which the edge is moved, so that it stops at the middle of a narrow space instead of crossing it."""
 
 
