@@ -87,7 +87,7 @@ def test_segment_with_the_same_settings_gives_exactly_the_mask_of_detect(detecte
 
 
 def test_without_a_flair_users_are_warned(scans, tmp_path):
-    done = run("detect", "--t1", scans / "t1.nii.gz", "--output", tmp_path / "r")
+    done = run("detect", "--t1", scans / "t1.nii.gz", "--detector", "statistical", "--output", tmp_path / "r")
     assert done.returncode == 0 and "Warning: Without a FLAIR" in done.stdout
     assert "Without a FLAIR" in (tmp_path / "r" / "report.html").read_text(encoding="utf-8")
 

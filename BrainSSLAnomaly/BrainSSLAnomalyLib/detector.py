@@ -37,7 +37,7 @@ ALL_KEYS = ("flair", "t1", "t2", "flair+t1", "flair+t2", "t1+t2", "flair+t1+t2")
 EXPLAINED = 0.5
 """Scores above this are what Grad-CAM is asked about."""
 
-HYBRID_IS_BETTER: frozenset[str] = frozenset({"t1", "t2"})
+HYBRID_IS_BETTER: frozenset[str] = frozenset({"t1", "t2", "t1+t2"})
 """Sets of modalities (`table_key`) for which `DetectorName.AUTO` takes the hybrid: where Documentation/evaluation.md finds it better."""
 
 

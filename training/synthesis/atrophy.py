@@ -12,7 +12,7 @@ from torch.nn import functional
 from .noise import uniform
 
 WIDEST_MM = {Tissue.VENTRICLE: 12.0, Tissue.CSF: 2.5}
-"""By how much the edge of a fluid moves at most, each time by up to that; usually by two thirds of what is drawn."""
+"""How far the edge of a fluid is pushed at most; it gives way by less where the space is narrow."""
 
 REACH_MM = {Tissue.VENTRICLE: 8.0, Tissue.CSF: 3.0}
 """How far from a fluid its surroundings give way."""

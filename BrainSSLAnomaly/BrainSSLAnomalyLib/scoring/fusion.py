@@ -26,10 +26,11 @@ LIMITS: Mapping[ScoreName, tuple[float, float]] = {
     ScoreName.LOGIT: (-12.0, 12.0),
     ScoreName.L1: (0.0, 4.0),
     ScoreName.SSIM: (0.0, 1.5),
-    ScoreName.COSINE: (0.0, 1.5),
+    ScoreName.COSINE: (0.0, 0.8),
     ScoreName.ASYMMETRY: (-3.0, 8.0),
 }
-"""Beyond these a feature says no more: a single wild one must not outvote all others."""
+"""Beyond these a feature says no more: a single wild one must not outvote all others. Patches of 16 mm cannot say where a lesion ends, so
+that the cosine distance stops where they are surely anomalous."""
 
 
 def features(modalities: Collection[Modality]) -> tuple[ScoreName, ...]:
