@@ -157,6 +157,13 @@ def test_a_set_that_no_real_scan_shows_is_no_rarer_than_its_largest_subset_that_
     assert {k: float(v[0]) for k, v in found.items()} == {"flair": 5, "flair+t2": 3, "flair+t1+t2": 3, "t1+t2": 2}
 
 
+def test_of_two_subsets_as_large_as_each_other_both_count():
+    build = pytest.importorskip("training.build_healthy_table")
+    volumes = {"t1": np.array([3.0, 1.0]), "t2": np.array([2.0, 2.0]), "t1+t2": np.array([1.0, 1.0])}
+    assert build.bounded(volumes, {"t1", "t2"})["t1+t2"].tolist() == [3, 2]
+    assert build.bounded(volumes, {"t1", "t2", "t1+t2"})["t1+t2"].tolist() == [1, 1]
+
+
 def sides(order: tuple[int, ...], signs: tuple[int, ...], spacing: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """World coordinates (3, k, j, i) of a grid about the middle of the template, its affine, and an ellipsoid brain."""
     affine = np.eye(4)

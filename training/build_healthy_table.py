@@ -81,7 +81,7 @@ def healthy_volume(kinds: Mapping[str, Sequence[np.ndarray]]) -> np.ndarray:
 
 
 def bounded(volumes: Mapping[str, np.ndarray], real: set[str]) -> dict[str, np.ndarray]:
-    """Where no real scan shows a set of modalities, it is taken to be no rarer than in its largest subset that one does show.
+    """Where no real scan shows a set of modalities, it is taken to be no rarer than in its largest subsets that one does show.
 
     Synthetic contrasts are aligned and consistent to a degree that scanners never reach.
     """
@@ -89,8 +89,8 @@ def bounded(volumes: Mapping[str, np.ndarray], real: set[str]) -> dict[str, np.n
     for key, own in volumes.items():
         parts = set(key.split("+"))
         inner = [k for k in real if set(k.split("+")) < parts and ("flair" in k) == ("flair" in parts)]
-        floor = volumes[max(inner, key=lambda k: k.count("+"))] if key not in real and inner else own
-        out[key] = np.maximum(own, floor)
+        most = max((k.count("+") for k in inner), default=0)
+        out[key] = np.maximum.reduce([own, *(volumes[k] for k in inner if k.count("+") == most and key not in real)])
     return out
 
 
