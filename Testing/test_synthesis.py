@@ -66,11 +66,11 @@ def aged(seed: int, spacing: float) -> tuple[np.ndarray, np.ndarray]:
 
 
 @given(st.integers(0, 1000), st.sampled_from([1.6, 2.0]))
-@settings(deadline=None, max_examples=8)
+@settings(deadline=None, max_examples=15)
 def test_with_atrophy_ventricles_grow_and_the_brain_shrinks_and_everything_stays_on_its_side(seed, spacing):
     before, after = aged(seed, spacing)
-    fluid, brain, cortex = (4, 43, 24), (2, 3, 12, 41, 42, 51), (3, 42)
-    for codes, grows in ((fluid, True), (brain, False), (cortex, False)):
+    ventricles, fluid, brain = (4, 43), (4, 43, 24), (2, 3, 12, 41, 42, 51)  # the cortex is moved rather than thinned
+    for codes, grows in ((ventricles, True), (fluid, True), (brain, False)):
         old, young = np.isin(after, codes).sum(), np.isin(before, codes).sum()
         assert old >= young if grows else old <= young
     left = np.isin(after, (2, 3, 4, 12)) & (np.arange(after.shape[2]) > after.shape[2] / 2 + 1)
