@@ -72,7 +72,7 @@ def test_with_atrophy_ventricles_grow_and_the_brain_shrinks_and_everything_stays
     ventricles, fluid, brain = (4, 43), (4, 43, 24), (2, 3, 12, 41, 42, 51)  # the cortex is moved rather than thinned
     for codes, grows in ((ventricles, True), (fluid, True), (brain, False)):
         old, young = np.isin(after, codes).sum(), np.isin(before, codes).sum()
-        assert old >= young if grows else old <= young
+        assert old >= 0.98 * young if grows else old <= 1.02 * young  # where hardly anything moves, voxels on an edge fall either way
     left = np.isin(after, (2, 3, 4, 12)) & (np.arange(after.shape[2]) > after.shape[2] / 2 + 1)
     assert not left.any()
 
@@ -80,10 +80,13 @@ def test_with_atrophy_ventricles_grow_and_the_brain_shrinks_and_everything_stays
 def test_atrophy_moves_the_edge_of_the_ventricle_by_no_more_than_it_says():
     from scipy import ndimage
 
+    growth = []
     for seed in range(3):
         before, after = aged(seed, 1.0)
         away = ndimage.distance_transform_edt(~np.isin(before, (4, 43)))
         assert away[np.isin(after, (4, 43))].max() <= atrophy.WIDEST_MM[Tissue.VENTRICLE] + 2
+        growth.append(np.isin(after, (4, 43)).sum() / np.isin(before, (4, 43)).sum())
+    assert max(growth) > 1.5
 
 
 def test_the_same_seed_gives_the_same_scan_and_another_seed_another(draw):
@@ -156,14 +159,14 @@ def test_what_was_not_acquired_is_empty_in_every_scan_and_no_brain(draw):
     assert 0 < missing < 9
 
 
-@settings(max_examples=15)
+@settings(max_examples=30)
 @given(st.integers(0, 1000), st.floats(1.0, 12.0))
 def test_a_smooth_field_has_about_unit_variance(seed, scale):
     field = smooth_field(1, 4, (32, 40, 32), scale, seeded(seed))
     assert field.shape == (1, 4, 32, 40, 32) and 0.5 < float(field.std()) < 1.8
 
 
-@settings(max_examples=15)
+@settings(max_examples=30)
 @given(st.integers(0, 1000), st.floats(2.0, 8.0))
 def test_thick_slices_keep_the_mean_and_only_smooth(seed, thickest):
     image = torch.rand((1, 2, 24, 24, 24), generator=seeded(seed))
