@@ -231,10 +231,10 @@ def _looks(
 ) -> Iterator[tuple[tuple[Modality, ...], dict[ScoreName, np.ndarray]]]:
     """Every set of modalities that the study has, and its scores."""
     zscores = zscore_maps(prepared)
-    latent = tuple(s for s in wanted if s in hybrid.LATENT)
+    asked = tuple(dict.fromkeys([*wanted, *FEATURES]))
+    latent = tuple(s for s in asked if s in hybrid.LATENT)
     sets = [c for n in range(1, len(zscores) + 1) for c in combinations(zscores, n) if set(c) in [set(s) for s in SETS]]
     for chosen in sets:
-        asked = tuple(dict.fromkeys([*wanted, *FEATURES]))
         known = statistics(prepared, {m: zscores[m] for m in chosen}, asked)
         seen = hybrid.view(prepared, shipped_model(), chosen, latent=latent)
         scores = hybrid.scores(seen, known, asked)

@@ -128,17 +128,16 @@ class _Looking:
 
         self._hybrid, self._prepared, self._settings, self._progress = hybrid, prepared, settings, progress
         self._model = _model(settings.device)
-        latent = {ScoreName.COSINE, settings.score} & set(hybrid.LATENT)
+        wanted = hybrid.needed(settings.score, tuple(prepared.images))
         start = time.perf_counter()
         self._view = hybrid.view(
             prepared,
             self._model,
             test_time=settings.test_time,
-            latent=tuple(latent),
+            latent=tuple(name for name in wanted if name in hybrid.LATENT),
             progress=lambda f: progress("Looking for anomalies", 0.8 * f),
         )
         self.seconds = {"Looking for anomalies": time.perf_counter() - start}
-        wanted = hybrid.needed(settings.score, tuple(prepared.images))
         self._scores = hybrid.scores(self._view, statistics(prepared, zscores, wanted), wanted)
 
     @property

@@ -14,7 +14,7 @@ from ..detector import anatomy_eyes, networks_can_run
 from ..errors import BadSettings
 from ..preparation import PreparedStudy, prepare
 from ..progress import Progress, silent
-from ..settings import DetectionSettings, ExplanationMethod, ExplanationStage, ScoreName
+from ..settings import DetectionSettings, ExplanationMethod, ExplanationStage
 from ..study import Study
 
 if TYPE_CHECKING:
@@ -128,6 +128,6 @@ def _looked(prepared: PreparedStudy, model: Model, progress) -> dict[MapName, ND
     from .. import hybrid
 
     seen = hybrid.view(prepared, model, progress=progress)
-    scores = hybrid.scores(seen, {}, (ScoreName.L1, ScoreName.COSINE))
+    scores = hybrid.scores(seen, {}, hybrid.SHOWN)
     maps = hybrid.whole_maps(prepared, hybrid.maps(seen, prepared, scores))
     return {name: maps[name] for name in (MapName.RECONSTRUCTION, MapName.ERROR)}
