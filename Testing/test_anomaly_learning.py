@@ -16,7 +16,7 @@ from BrainSSLAnomalyLib.network.slices import AS_IT_IS, MIRRORED, look  # noqa: 
 from BrainSSLAnomalyLib.study import Modality  # noqa: E402
 from test_synthesis import head, seeded  # noqa: E402
 
-from training.anomaly_slices import SliceSettings  # noqa: E402
+from training.anomaly_slices import GAIN, SliceSettings, normalised  # noqa: E402
 from training.anomaly_task import AnomalySettings, AnomalyTask, Learner, settings_from, shipped  # noqa: E402
 from training.pretext.contrastive import Queue, nt_xent  # noqa: E402
 from training.pretext.masked import masked  # noqa: E402
@@ -96,6 +96,15 @@ def test_a_part_of_a_brain_keeps_the_white_matter_of_the_whole(kind):
     assert torch.equal(part.white, patient.white) and part.images.shape[1:] == part.inside.shape == (16, 30, 24)
     images, changed = kind(part, part.images, part.inside.float(), seeded(0))
     assert images.shape == part.images.shape and changed.shape == part.inside.shape
+
+
+def test_healthy_scans_are_as_wide_as_the_detector_sees_them_whatever_their_units():
+    patient = brain()
+    for seed in range(8):
+        first, other = (normalised(i, patient.tissues, patient.inside, seeded(seed)) for i in (patient.images, 300 * patient.images + 900))
+        assert torch.allclose(first, other, atol=1e-3) and not first[:, ~patient.inside].any()
+        for values in first[:, patient.inside & patient.is_in(Tissue.WHITE, Tissue.CORTEX)]:
+            assert GAIN[0] - 0.01 <= float(values.std()) <= GAIN[1] + 0.01 and abs(float(values.mean())) < 0.5
 
 
 @pytest.mark.parametrize("dims", [2, 3])

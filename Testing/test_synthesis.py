@@ -237,6 +237,19 @@ def test_choroid_lining_and_limbic_cortex_are_brighter_on_flair_than_without_bri
     assert torch.equal(bright[:, 1][white], plain[:, 1][white]), "T1 has no bright lining"
 
 
+def test_sequences_differ_in_how_far_grey_and_fluid_lie_from_white():
+    from training.synthesis.contrasts import GREY_FROM_WHITE, TYPICAL, on_some_scanner
+
+    means = on_some_scanner((T1, FLAIR), 400, seeded(3))
+    assert means.shape == (400, 2, len(Tissue)) and float(means.min()) > 0
+    apart = means[:, 0, Tissue.WHITE] - means[:, 0, Tissue.CORTEX]
+    typical = TYPICAL[T1][Tissue.WHITE] - TYPICAL[T1][Tissue.CORTEX]
+    assert float(apart.quantile(0.05)) < 0.45 * typical and float(apart.quantile(0.95)) > 1.25 * typical
+    assert abs(float(apart.median()) / typical - sum(GREY_FROM_WHITE) / 2) < 0.1
+    darker = means[:, 0, Tissue.VENTRICLE] < means[:, 0, [Tissue.WHITE, Tissue.CORTEX, Tissue.THALAMUS]].amin(1)
+    assert darker.all(), "fluid is the darkest inside the skull on T1, on every scanner"
+
+
 def test_the_modalities_of_a_sample_can_be_any():
     generator = ScanGenerator(head(), replace(SMALL, modalities=tuple(Modality)))
     assert generator(1, seeded(0)).images.shape[1] == len(Modality)

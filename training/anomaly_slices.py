@@ -35,6 +35,10 @@ SHOWN_ALONE = 0.5
 LEAST_BRAIN, TRIES = 0.08, 5
 """Part of a slab that should be brain; otherwise it is drawn anew, at most so often."""
 
+GAIN, SHIFT = (0.95, 1.5), 0.1
+"""Of normalised scans. The detector takes mean and SD from voxels that are surely white matter or cortex; labels hold voxels that are
+half fluid, too, so that the SD comes out larger: with it the fluid of real T1 lay at −2.5 in training and at −3.5 in detection."""
+
 _ALIKE = {Modality.PD: Modality.T2, Modality.T1C: Modality.T1}
 """What takes the place of what in a patient."""
 
@@ -74,7 +78,7 @@ class Batch(NamedTuple):
     """Slices, b of them, m modalities in the order of `CHANNELS`.
 
     Attributes:
-        healthy, changed: (b, m, j, i), parenchyma with mean 0 and SD 1.
+        healthy, changed: (b, m, j, i), parenchyma with a mean of about 0 and an SD of about 1.
         anomalous: (b, m, j, i) bool, where each modality shows an anomaly.
         inside: (b, 1, j, i) float, the brain.
         tissues: (b, j, i) int64, `Tissue`, or `NOTHING_LEARNED`.
@@ -185,7 +189,8 @@ class SliceSampler:
             sample = scans(1, generator)
             image, tissues = sample.images[0], scans.tissue_of_label[sample.labels[0]]
             inside, cut = sample.brain[0, 0] & (image.amax(0) > 0), sample.slicings[0]
-        return Slab(anomalies.Brain(_normalised(image, tissues, inside), tissues, inside, modalities, s.spacing), there, axis, cut)
+        images = normalised(image, tissues, inside, generator)
+        return Slab(anomalies.Brain(images, tissues, inside, modalities, s.spacing), there, axis, cut)
 
     def _settings_of(self, axis: int, modalities: tuple[Modality, ...]) -> GeneratorSettings:
         s = self._settings
@@ -240,10 +245,11 @@ class SliceSampler:
         return all_channels(brain.images), seen, all_channels(anomalous), inside, cut(tissues[None])[:, 0], exists
 
 
-def _normalised(images: Tensor, tissues: Tensor, inside: Tensor) -> Tensor:
-    """Parenchyma with mean 0 and SD 1, 0 outside the brain."""
+def normalised(images: Tensor, tissues: Tensor, inside: Tensor, generator: torch.Generator) -> Tensor:
+    """Scans (m, k, j, i) with the parenchyma's mean 0 and SD 1 as the detector finds them, more or less; 0 outside the brain."""
     middle, scale = anomalies.parenchyma_scale(images, tissues, inside)
-    return ((images - middle) / scale * inside).clamp(-8, 12)
+    gain, shift = uniform(middle.shape, *GAIN, generator), SHIFT * normal(middle.shape, generator)
+    return (((images - middle) / scale * gain + shift) * inside).clamp(-8, 12)
 
 
 def _shown(exists: Tensor, generator: torch.Generator) -> Tensor:

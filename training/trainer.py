@@ -102,7 +102,7 @@ def train(task: Task, settings: TrainerSettings, folder: Path, minutes: float = 
     network = task.network()
     if start is not None:
         _begin_with(network, start)
-    average = AveragedModel(network, avg_fn=partial(_averaged, settings.ema), use_buffers=True).to(fabric.device)
+    average = AveragedModel(network, multi_avg_fn=partial(_average, settings.ema), use_buffers=True).to(fabric.device)
     optimizer = torch.optim.AdamW(network.parameters(), settings.learning_rate, weight_decay=settings.weight_decay)
     network, optimizer = fabric.setup(network, optimizer)
     generator = torch.Generator(fabric.device).manual_seed(settings.seed * 10_007 + fabric.global_rank)
@@ -209,10 +209,13 @@ def _begin_with(network: nn.Module, start: Path) -> None:
     network.load_state_dict({**known, **found})
 
 
-def _averaged(decay: float, average: Tensor, new: Tensor, count: Tensor | int) -> Tensor:
-    """Exponential moving average that forgets its first steps sooner."""
-    rising = (1 + float(count)) / (10 + float(count))
-    return average.lerp(new.to(average.dtype), 1 - min(decay, rising)) if average.is_floating_point() else new
+def _average(decay: float, averages: list[Tensor], new: list[Tensor], count: Tensor | int) -> None:
+    """Exponential moving average in place that forgets its first steps sooner; tensors of one kind, integers as they are now."""
+    if averages[0].is_floating_point():
+        rising = (1 + float(count)) / (10 + float(count))
+        torch._foreach_lerp_(averages, new, 1 - min(decay, rising))  # as `torch.optim.swa_utils.get_ema_multi_avg_fn` does
+    else:
+        torch._foreach_copy_(averages, new)
 
 
 def _fabric(settings: TrainerSettings, folder: Path) -> Any:

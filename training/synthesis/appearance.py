@@ -15,15 +15,11 @@ from BrainSSLAnomalyLib.study import Modality
 from torch import Tensor
 from torch.nn import functional
 
-from .contrasts import TYPICAL
+from .contrasts import on_some_scanner
 from .noise import chance, each, normal, smooth_field, spread, uniform
 
-TISSUE_SPREAD = 0.07
-"""Of the means between people and scanners, as a share of them."""
-
-STRUCTURE_SPREAD = 0.03
-HEAD_SPREAD = 0.45
-"""Of single labels within a tissue: nuclei differ a little, skin, fat, muscle and marrow a lot."""
+STRUCTURE_SPREAD, NUCLEUS_SPREAD, HEAD_SPREAD = 0.03, 0.08, 0.45
+"""Of single labels within a tissue: nuclei differ by their iron, skin, fat, muscle and marrow a lot."""
 
 PLEXUS, PUTAMEN, LIMBIC, LATERAL, FLOWING = (31, 63), (12, 51), (17, 18, 53, 54), (4, 43), (14, 15, 24)
 """FreeSurfer codes that normal bright places are found by."""
@@ -42,15 +38,15 @@ def mean_intensities(
     Returns:
         (batch, modalities, n) float32, not negative; air is nearly 0.
     """
-    device, count = generator.device, len(modalities)
-    typical = torch.tensor([[0.0, *TYPICAL[m]] for m in modalities], device=device)
-    means = typical[None] * (1 + TISSUE_SPREAD * normal((batch, count, len(Tissue) + 1), generator))
+    count = len(modalities)
+    means = functional.pad(on_some_scanner(modalities, batch, generator), (1, 0))
     anything = uniform(means.shape, 0.05, 1.2, generator)
     means = torch.where(chance((batch, count, 1), at_random, generator), anything, means)
     means[..., 0] = uniform((batch, count), 0.0, 0.03, generator)
     of_label = means[..., tissue_of_label]
     head = tissue_of_label > Tissue.CEREBELLUM_CORTEX + 1
-    share = torch.where(head, HEAD_SPREAD, STRUCTURE_SPREAD) * (tissue_of_label > 0)
+    nucleus = (tissue_of_label == Tissue.STRIATUM + 1) | (tissue_of_label == Tissue.THALAMUS + 1)
+    share = torch.where(head, HEAD_SPREAD, torch.where(nucleus, NUCLEUS_SPREAD, STRUCTURE_SPREAD)) * (tissue_of_label > 0)
     return (of_label * (1 + share * normal(of_label.shape, generator))).clamp(min=0)
 
 

@@ -1,8 +1,15 @@
-"""How bright each tissue is in each contrast, on the average scanner."""
+"""How bright each tissue is in each contrast: on the average scanner, and on some scanner."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import torch
+from BrainSSLAnomalyLib.anatomy import Tissue
 from BrainSSLAnomalyLib.study import Modality
+from torch import Tensor
+
+from .noise import normal, uniform
 
 TYPICAL: dict[Modality, tuple[float, ...]] = {
     # white, cortex, striatum, thalamus, ventricle, csf, brainstem, cerebellar white, cerebellar cortex, bone, soft
@@ -13,3 +20,24 @@ TYPICAL: dict[Modality, tuple[float, ...]] = {
     Modality.PD: (0.78, 0.96, 0.90, 0.86, 0.94, 0.92, 0.80, 0.78, 0.95, 0.20, 0.75),
 }
 """Mean brightness of each tissue, white matter on T1 being 1."""
+
+TISSUE_SPREAD = 0.07
+"""Of the means between people and scanners, as a share of them."""
+
+GREY_FROM_WHITE, FLUID_FROM_BRAIN = (0.4, 1.3), (0.85, 1.3)
+"""Sequences differ most in these distances, as shares of the typical ones. On T1 fluid so comes to lie between 2.5 and 8 SD below the
+parenchyma; with typical distances alone, never below 3.6, where it lies in old brains scanned by spin echo."""
+
+_SOLID = [t for t in Tissue if t <= Tissue.CEREBELLUM_CORTEX and t not in (Tissue.VENTRICLE, Tissue.CSF)]
+_FLUID = [Tissue.VENTRICLE, Tissue.CSF]
+
+
+def on_some_scanner(modalities: Sequence[Modality], batch: int, generator: torch.Generator) -> Tensor:
+    """(batch, modalities, tissues) mean brightness, not negative, with the differences between sequences, scanners and people."""
+    typical = torch.tensor([TYPICAL[m] for m in modalities], device=generator.device)
+    share = torch.ones((batch, *typical.shape), device=generator.device)
+    share[..., _SOLID] = uniform((*share.shape[:2], 1), *GREY_FROM_WHITE, generator)
+    share[..., _FLUID] = uniform((*share.shape[:2], 1), *FLUID_FROM_BRAIN, generator)
+    brain = typical[:, [Tissue.WHITE, Tissue.CORTEX]].mean(1, keepdim=True)
+    means = brain + share * (typical - brain)
+    return (means * (1 + TISSUE_SPREAD * normal(means.shape, generator))).clamp(min=0.02)

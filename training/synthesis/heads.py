@@ -26,10 +26,9 @@ from torch.nn import functional
 
 from ..data import DATA, muse_pairs, upright
 from . import acquisition, atrophy
-from .appearance import TISSUE_SPREAD
-from .contrasts import TYPICAL
+from .contrasts import on_some_scanner
 from .generator import Change, GeneratorSettings, looked_up, places
-from .noise import chance, normal, uniform
+from .noise import chance, uniform
 
 HEADS = Path("results/heads.npz")
 SPACING_MM = 2.0
@@ -264,7 +263,7 @@ def in_contrast(image: Tensor, structures: Tensor, modality: Modality, generator
         image: (k, j, i), 0 to 1.
         structures: (k, j, i) int64, codes of `Structure`.
     """
-    if modality is Modality.T1 and bool(chance((1,), 0.7, generator)):
+    if modality is Modality.T1 and bool(chance((1,), 0.5, generator)):
         return image
     anything = _other_contrast(image[None, None], generator)[0, 0]
     tissues = tissues_of(structures)
@@ -272,12 +271,14 @@ def in_contrast(image: Tensor, structures: Tensor, modality: Modality, generator
     if min(part.numel() for part in parts) < 50 or bool(chance((1,), 0.25, generator)):
         return anything
     low, mid, high = sorted(float(part.median()) for part in parts)
-    typical = torch.tensor([TYPICAL[modality][a] for a, _ in _LADDER], device=image.device)
-    wanted = (typical * (1 + 2 * TISSUE_SPREAD * normal((3,), generator))).clamp(min=0.02).tolist()
-    at = torch.tensor([0.0, max(low, 0.02), mid, high, 1.1], device=image.device)
-    at = at + torch.arange(5, device=image.device) * 1e-3  # rising
-    to = torch.tensor([wanted[0] if modality in _BRIGHT_FLUID else 0.0, *wanted, wanted[2]], device=image.device)
-    place = torch.searchsorted(at, image.clamp(0, 1).contiguous(), right=True).clamp(1, 4) - 1
+    wanted = on_some_scanner((modality,), 1, generator)[0, 0, [a for a, _ in _LADDER]].tolist()
+    fluid, grey, white = wanted
+    knee = float(uniform((1,), 0.5, 0.9, generator))  # where fluid and cortex share a voxel: real heads are blurred by their 2 mm
+    at = torch.tensor([0.0, max(low, 0.02), (max(low, 0.02) + mid) / 2, mid, high, 1.1], device=image.device)
+    at = at + torch.arange(6, device=image.device) * 1e-3  # rising
+    beneath = fluid if modality in _BRIGHT_FLUID else 0.0
+    to = torch.tensor([beneath, fluid, fluid + knee * (grey - fluid), grey, white, white], device=image.device)
+    place = torch.searchsorted(at, image.clamp(0, 1).contiguous(), right=True).clamp(1, 5) - 1
     share = (image.clamp(0, 1) - at[place]) / (at[place + 1] - at[place])
     return torch.where(structures > 0, (to[place] + share * (to[place + 1] - to[place])) / max(wanted), anything)
 
