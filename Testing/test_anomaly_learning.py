@@ -16,7 +16,7 @@ from BrainSSLAnomalyLib.network.slices import AS_IT_IS, MIRRORED, look  # noqa: 
 from BrainSSLAnomalyLib.study import Modality  # noqa: E402
 from test_synthesis import head, seeded  # noqa: E402
 
-from training.anomaly_slices import GAIN, SliceSettings, normalised  # noqa: E402
+from training.anomaly_slices import GAIN, SHIFT, SliceSettings, widened  # noqa: E402
 from training.anomaly_task import AnomalySettings, AnomalyTask, Learner, settings_from, shipped  # noqa: E402
 from training.pretext.contrastive import Queue, nt_xent  # noqa: E402
 from training.pretext.masked import masked  # noqa: E402
@@ -98,13 +98,16 @@ def test_a_part_of_a_brain_keeps_the_white_matter_of_the_whole(kind):
     assert images.shape == part.images.shape and changed.shape == part.inside.shape
 
 
-def test_healthy_scans_are_as_wide_as_the_detector_sees_them_whatever_their_units():
+@pytest.mark.parametrize("seed", range(4))
+def test_healthy_and_changed_scans_are_widened_alike_within_the_brain(seed):
     patient = brain()
-    for seed in range(8):
-        first, other = (normalised(i, patient.tissues, patient.inside, seeded(seed)) for i in (patient.images, 300 * patient.images + 900))
-        assert torch.allclose(first, other, atol=1e-3) and not first[:, ~patient.inside].any()
-        for values in first[:, patient.inside & patient.is_in(Tissue.WHITE, Tissue.CORTEX)]:
-            assert GAIN[0] - 0.01 <= float(values.std()) <= GAIN[1] + 0.01 and abs(float(values.mean())) < 0.5
+    changed = patient.images + 2.0 * patient.inside
+    wide, other = widened((patient.images, changed), patient.inside, seeded(seed))
+    assert not wide[:, ~patient.inside].any() and not other[:, ~patient.inside].any()
+    for before, after, apart in zip(patient.images, wide, other - wide, strict=True):
+        gain = float(after[patient.inside].std() / before[patient.inside].std())
+        assert GAIN[0] <= gain <= GAIN[1] and abs(float((after - gain * before)[patient.inside].mean())) < 5 * SHIFT
+        assert float((apart[patient.inside] - 2 * gain).abs().max()) < 1e-3, "a lesion is widened, too"
 
 
 @pytest.mark.parametrize("dims", [2, 3])

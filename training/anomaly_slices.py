@@ -189,8 +189,7 @@ class SliceSampler:
             sample = scans(1, generator)
             image, tissues = sample.images[0], scans.tissue_of_label[sample.labels[0]]
             inside, cut = sample.brain[0, 0] & (image.amax(0) > 0), sample.slicings[0]
-        images = normalised(image, tissues, inside, generator)
-        return Slab(anomalies.Brain(images, tissues, inside, modalities, s.spacing), there, axis, cut)
+        return Slab(anomalies.Brain(_normalised(image, tissues, inside), tissues, inside, modalities, s.spacing), there, axis, cut)
 
     def _settings_of(self, axis: int, modalities: tuple[Modality, ...]) -> GeneratorSettings:
         s = self._settings
@@ -224,6 +223,7 @@ class SliceSampler:
         device = brain.images.device
         scanned = anomalies.as_scanned(slab.slicings, generator)
         changed, anomalous = anomalies.add(brain, generator, without=s.without, scanned=scanned)
+        healthy, changed = widened((brain.images, changed), brain.inside, generator)
         start = int(torch.randint(max(1, s.every), (1,), generator=generator, device=device))
         at = torch.arange(start, s.slab, s.every, device=device)[: max(1, s.slab // s.every)]
         places = [CHANNELS.index(m) for m in brain.modalities]
@@ -242,14 +242,20 @@ class SliceSampler:
         exists = torch.zeros((len(at), len(CHANNELS)), device=device)
         exists[:, [places[n] for n in slab.there]] = 1
         seen = (all_channels(changed) + grain).clamp(-8, 12)
-        return all_channels(brain.images), seen, all_channels(anomalous), inside, cut(tissues[None])[:, 0], exists
+        return all_channels(healthy), seen, all_channels(anomalous), inside, cut(tissues[None])[:, 0], exists
 
 
-def normalised(images: Tensor, tissues: Tensor, inside: Tensor, generator: torch.Generator) -> Tensor:
-    """Scans (m, k, j, i) with the parenchyma's mean 0 and SD 1 as the detector finds them, more or less; 0 outside the brain."""
+def _normalised(images: Tensor, tissues: Tensor, inside: Tensor) -> Tensor:
+    """Parenchyma with mean 0 and SD 1, 0 outside the brain."""
     middle, scale = anomalies.parenchyma_scale(images, tissues, inside)
-    gain, shift = uniform(middle.shape, *GAIN, generator), SHIFT * normal(middle.shape, generator)
-    return (((images - middle) / scale * gain + shift) * inside).clamp(-8, 12)
+    return ((images - middle) / scale * inside).clamp(-8, 12)
+
+
+def widened(scans: Sequence[Tensor], inside: Tensor, generator: torch.Generator) -> list[Tensor]:
+    """Normalised scans (m, k, j, i), healthy and changed alike, as wide as the detector finds them; 0 outside ``inside`` (k, j, i)."""
+    count = (scans[0].shape[0], 1, 1, 1)
+    gain, shift = uniform(count, *GAIN, generator), SHIFT * normal(count, generator)
+    return [((scan * gain + shift) * inside).clamp(-8, 12) for scan in scans]
 
 
 def _shown(exists: Tensor, generator: torch.Generator) -> Tensor:
