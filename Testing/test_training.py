@@ -220,6 +220,15 @@ def test_every_config_can_be_read():
         assert all(n % 16 == 0 for n in sizes) and trainer.steps > 0 and json.loads(path.read_text())
 
 
+def test_a_config_that_is_like_another_changes_only_what_it_says():
+    from training.train import read_config
+
+    (cpu, slow), (gpu, fast) = read_config("anomaly_cpu"), read_config("anomaly_gpu")
+    assert gpu.network == cpu.network and gpu.weights == cpu.weights, "one goes on from the weights of the other"
+    assert gpu.slices == replace(cpu.slices, patients=16) and gpu.pretext_slices == 16
+    assert (fast.steps, fast.learning_rate) == (3400, slow.learning_rate)
+
+
 def test_slabs_used_several_times_are_the_same_after_a_stop(tmp_path, monkeypatch):
     pytest.importorskip("monai", reason="the hybrid needs MONAI: pip install 'brain-ssl-anomaly[model]'")
     pytest.importorskip("einops", reason="MONAI's transformer needs einops: pip install 'brain-ssl-anomaly[model]'")

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import torch
 from BrainSSLAnomalyLib.anatomy import Tissue
-from BrainSSLAnomalyLib.network.hybrid import CHANNELS
+from BrainSSLAnomalyLib.network.hybrid import BRIGHTEST, CHANNELS, DARKEST
 from BrainSSLAnomalyLib.study import Modality
 from torch import Tensor
 
@@ -37,7 +37,8 @@ LEAST_BRAIN, TRIES = 0.08, 5
 
 GAIN, SHIFT = (0.95, 1.5), 0.1
 """Of normalised scans. The detector takes mean and SD from voxels that are surely white matter or cortex; labels hold voxels that are
-half fluid, too, so that the SD comes out larger: with it the fluid of real T1 lay at −2.5 in training and at −3.5 in detection."""
+half fluid, too, so that the SD comes out larger: with it the fluid of real T1 lay at −2.5 in training and at −3.5 in
+detection (tenth percentile of drawn slabs, fifth of five calibration scans; measured by hand)."""
 
 _ALIKE = {Modality.PD: Modality.T2, Modality.T1C: Modality.T1}
 """What takes the place of what in a patient."""
@@ -241,21 +242,21 @@ class SliceSampler:
         tissues = torch.where(brain.inside & (brain.tissues <= Tissue.CEREBELLUM_CORTEX + 1), brain.tissues - 1, NOTHING_LEARNED)
         exists = torch.zeros((len(at), len(CHANNELS)), device=device)
         exists[:, [places[n] for n in slab.there]] = 1
-        seen = (all_channels(changed) + grain).clamp(-8, 12)
+        seen = (all_channels(changed) + grain).clamp(DARKEST, BRIGHTEST)
         return all_channels(healthy), seen, all_channels(anomalous), inside, cut(tissues[None])[:, 0], exists
 
 
 def _normalised(images: Tensor, tissues: Tensor, inside: Tensor) -> Tensor:
     """Parenchyma with mean 0 and SD 1, 0 outside the brain."""
     middle, scale = anomalies.parenchyma_scale(images, tissues, inside)
-    return ((images - middle) / scale * inside).clamp(-8, 12)
+    return ((images - middle) / scale * inside).clamp(DARKEST, BRIGHTEST)
 
 
 def widened(scans: Sequence[Tensor], inside: Tensor, generator: torch.Generator) -> list[Tensor]:
     """Normalised scans (m, k, j, i), healthy and changed alike, as wide as the detector finds them; 0 outside ``inside`` (k, j, i)."""
     count = (scans[0].shape[0], 1, 1, 1)
     gain, shift = uniform(count, *GAIN, generator), SHIFT * normal(count, generator)
-    return [((scan * gain + shift) * inside).clamp(-8, 12) for scan in scans]
+    return [((scan * gain + shift) * inside).clamp(DARKEST, BRIGHTEST) for scan in scans]
 
 
 def _shown(exists: Tensor, generator: torch.Generator) -> Tensor:

@@ -21,14 +21,25 @@ CONFIGS = Path(__file__).parent / "configs"
 
 
 def read_config(name: str) -> tuple[AnatomySettings | AnomalySettings, TrainerSettings]:
-    """Of ``configs/<name>.json``, or of a file: its ``task`` is ``anatomy``, or ``anomaly``."""
-    path = Path(name) if name.endswith(".json") else CONFIGS / f"{name}.json"
-    content = json.loads(path.read_text(encoding="utf-8"))
+    """Of ``configs/<name>.json``, or of a file: its ``task`` is ``anatomy``, or ``anomaly``; it may be ``like`` another one."""
+    content = _content(name)
     trainer = TrainerSettings(**content["trainer"])
     if content.get("task") == "anomaly":
         return settings_from(content["data"]), trainer
     data: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in content["data"].items()}
     return AnatomySettings(**data), trainer
+
+
+def _content(name: str) -> dict[str, Any]:
+    """What a config says, and where it is ``like`` another one, what that says besides."""
+    path = Path(name) if name.endswith(".json") else CONFIGS / f"{name}.json"
+    own: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return _over(_content(own.pop("like")), own) if "like" in own else own
+
+
+def _over(base: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
+    """``base`` with everything that ``own`` says otherwise, at any depth."""
+    return base | {k: _over(base[k], v) if isinstance(v, dict) and isinstance(base.get(k), dict) else v for k, v in own.items()}
 
 
 def task_of(data: AnatomySettings | AnomalySettings, archive: Path, real_heads: Path) -> Task:

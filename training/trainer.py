@@ -212,7 +212,8 @@ def _begin_with(network: nn.Module, start: Path) -> None:
 def _average(decay: float, averages: list[Tensor], new: list[Tensor], count: Tensor | int) -> None:
     """Exponential moving average in place that forgets its first steps sooner; tensors of one kind, integers as they are now."""
     if averages[0].is_floating_point():
-        rising = (1 + float(count)) / (10 + float(count))
+        done = float(count)
+        rising = (1 + done) / (10 + done)
         torch._foreach_lerp_(averages, new, 1 - min(decay, rising))  # as `torch.optim.swa_utils.get_ema_multi_avg_fn` does
     else:
         torch._foreach_copy_(averages, new)

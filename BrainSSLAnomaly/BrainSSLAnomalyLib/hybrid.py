@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from .detection import LookedAt, MapName
 from .network.explanation import attention, explain
-from .network.hybrid import CHANNELS
+from .network.hybrid import BRIGHTEST, CHANNELS, DARKEST
 from .network.model import Model
 from .network.slices import AS_IT_IS, TEST_TIME, Seen, look
 from .preparation import PreparedStudy
@@ -65,7 +65,7 @@ def network_input(prepared: PreparedStudy, modalities: tuple[Modality, ...] | No
     study = upright(prepared, modalities)
     images = np.zeros((len(CHANNELS), *study.brain.shape), np.float32)
     for modality, image in study.images.items():
-        images[CHANNELS.index(modality)] = np.clip(image, -8, 12)
+        images[CHANNELS.index(modality)] = np.clip(image, DARKEST, BRIGHTEST)
     return NetworkInput(study, images, np.array([float(m in study.images) for m in CHANNELS], np.float32))
 
 

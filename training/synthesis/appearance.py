@@ -21,6 +21,11 @@ from .noise import chance, each, normal, smooth_field, spread, uniform
 STRUCTURE_SPREAD, NUCLEUS_SPREAD, HEAD_SPREAD = 0.03, 0.08, 0.45
 """Of single labels within a tissue: nuclei differ by their iron, skin, fat, muscle and marrow a lot."""
 
+_SPREAD = torch.full((len(Tissue) + 1,), STRUCTURE_SPREAD)
+_SPREAD[0] = 0.0
+_SPREAD[[Tissue.STRIATUM + 1, Tissue.THALAMUS + 1]] = NUCLEUS_SPREAD
+_SPREAD[Tissue.CEREBELLUM_CORTEX + 2 :] = HEAD_SPREAD
+
 PLEXUS, PUTAMEN, LIMBIC, LATERAL, FLOWING = (31, 63), (12, 51), (17, 18, 53, 54), (4, 43), (14, 15, 24)
 """FreeSurfer codes that normal bright places are found by."""
 
@@ -44,10 +49,7 @@ def mean_intensities(
     means = torch.where(chance((batch, count, 1), at_random, generator), anything, means)
     means[..., 0] = uniform((batch, count), 0.0, 0.03, generator)
     of_label = means[..., tissue_of_label]
-    head = tissue_of_label > Tissue.CEREBELLUM_CORTEX + 1
-    nucleus = (tissue_of_label == Tissue.STRIATUM + 1) | (tissue_of_label == Tissue.THALAMUS + 1)
-    share = torch.where(head, HEAD_SPREAD, torch.where(nucleus, NUCLEUS_SPREAD, STRUCTURE_SPREAD)) * (tissue_of_label > 0)
-    return (of_label * (1 + share * normal(of_label.shape, generator))).clamp(min=0)
+    return (of_label * (1 + _SPREAD.to(tissue_of_label.device)[tissue_of_label] * normal(of_label.shape, generator))).clamp(min=0)
 
 
 def draw(labels: Tensor, means: Tensor) -> Tensor:

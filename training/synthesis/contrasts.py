@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from BrainSSLAnomalyLib.anatomy import Tissue
+from BrainSSLAnomalyLib.anatomy import INTRACRANIAL, Tissue
 from BrainSSLAnomalyLib.study import Modality
 from torch import Tensor
 
@@ -25,11 +25,11 @@ TISSUE_SPREAD = 0.07
 """Of the means between people and scanners, as a share of them."""
 
 GREY_FROM_WHITE, FLUID_FROM_BRAIN = (0.4, 1.3), (0.85, 1.3)
-"""Sequences differ most in these distances, as shares of the typical ones. On T1 fluid so comes to lie between 2.5 and 8 SD below the
-parenchyma; with typical distances alone, never below 3.6, where it lies in old brains scanned by spin echo."""
+"""Sequences differ most in these distances, as shares of the typical ones: where grey lies near to white, as on T1 by spin echo, fluid is
+more SD of the parenchyma away from both."""
 
-_SOLID = [t for t in Tissue if t <= Tissue.CEREBELLUM_CORTEX and t not in (Tissue.VENTRICLE, Tissue.CSF)]
 _FLUID = [Tissue.VENTRICLE, Tissue.CSF]
+_SOLID = [t for t in INTRACRANIAL if t not in _FLUID]
 
 
 def on_some_scanner(modalities: Sequence[Modality], batch: int, generator: torch.Generator) -> Tensor:

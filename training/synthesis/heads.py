@@ -271,16 +271,16 @@ def in_contrast(image: Tensor, structures: Tensor, modality: Modality, generator
     if min(part.numel() for part in parts) < 50 or bool(chance((1,), 0.25, generator)):
         return anything
     low, mid, high = sorted(float(part.median()) for part in parts)
-    wanted = on_some_scanner((modality,), 1, generator)[0, 0, [a for a, _ in _LADDER]].tolist()
-    fluid, grey, white = wanted
+    low = max(low, 0.02)
+    fluid, grey, white = on_some_scanner((modality,), 1, generator)[0, 0, [a for a, _ in _LADDER]].tolist()
     knee = float(uniform((1,), 0.5, 0.9, generator))  # where fluid and cortex share a voxel: real heads are blurred by their 2 mm
-    at = torch.tensor([0.0, max(low, 0.02), (max(low, 0.02) + mid) / 2, mid, high, 1.1], device=image.device)
+    at = torch.tensor([0.0, low, (low + mid) / 2, mid, high, 1.1], device=image.device)
     at = at + torch.arange(6, device=image.device) * 1e-3  # rising
     beneath = fluid if modality in _BRIGHT_FLUID else 0.0
     to = torch.tensor([beneath, fluid, fluid + knee * (grey - fluid), grey, white, white], device=image.device)
     place = torch.searchsorted(at, image.clamp(0, 1).contiguous(), right=True).clamp(1, 5) - 1
     share = (image.clamp(0, 1) - at[place]) / (at[place + 1] - at[place])
-    return torch.where(structures > 0, (to[place] + share * (to[place + 1] - to[place])) / max(wanted), anything)
+    return torch.where(structures > 0, (to[place] + share * (to[place + 1] - to[place])) / max(fluid, grey, white), anything)
 
 
 def _interpolated(image: Tensor, place: Tensor) -> Tensor:

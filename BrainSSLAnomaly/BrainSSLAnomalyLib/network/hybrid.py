@@ -18,6 +18,9 @@ from ..study import Modality
 CHANNELS = tuple(Modality)
 """Order of the modalities in every tensor."""
 
+DARKEST, BRIGHTEST = -8.0, 12.0
+"""Where normalised images are cut before a network sees them, in SD of the parenchyma."""
+
 
 @dataclass(frozen=True)
 class HybridSettings:
