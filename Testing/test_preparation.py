@@ -223,6 +223,22 @@ def test_a_bimodal_histogram_cannot_swap_the_tissues():
     assert fit.mean[Tissue.CORTEX] == pytest.approx(520, abs=15)
 
 
+@pytest.mark.parametrize(("modality", "fluid"), [(Modality.T2, 900.0), (FLAIR, 80.0)])
+def test_half_filled_voxels_at_the_edge_of_a_tight_mask_are_not_taken_for_the_fluid(modality, fluid):
+    rng = np.random.default_rng(0)
+    n = 30_000
+    truth = rng.choice([Tissue.WHITE, Tissue.CORTEX, Tissue.CSF], n, p=[0.42, 0.42, 0.16])
+    priors = np.full((len(Tissue), n), 0.01, np.float32)
+    priors[truth, np.arange(n)] = 0.7
+    priors /= priors.sum(0)
+    means = {Tissue.WHITE: 300.0, Tissue.CORTEX: 400.0, Tissue.CSF: fluid}
+    values = np.array([means[t] for t in truth]) + 25 * rng.standard_normal(n)
+    edge = (truth == Tissue.CSF) & (rng.random(n) < 0.6)
+    values[edge] = rng.uniform(0, 280, edge.sum())
+    fit = fit_tissues({modality: values.astype(np.float32)}, priors, skull=False).intensities[modality]
+    assert fit.mean[Tissue.CSF] == pytest.approx(fluid, abs=80)
+
+
 def test_the_scan_whose_histogram_misled_plain_modes_has_its_tissues_in_order(data):
     prepared = prepare(study_of(FLAIR=read_scan(data / "evaluation" / "wml_301D00293" / "flair.nii.gz").volume))
     mean = prepared.intensities[FLAIR].mean

@@ -7,7 +7,7 @@ estimate (Van Leemput et al., IEEE TMI 20 (2001) 677–688).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +21,10 @@ CORE = 2.0
 
 CORE_VARIANCE = 0.7737
 """Variance of a standard normal distribution cut at ±`CORE`."""
+
+DARK_FLUID: Mapping[Modality, bool] = {Modality.T1: True, Modality.T1C: True, Modality.FLAIR: True, Modality.T2: False}
+"""Whether fluid is darker than white matter. Where that is not known it is asked of the scan, which stripping can mislead: a tight mask
+leaves half-filled voxels where the anatomy expects fluid."""
 
 HELD = {"parenchyma": 0.5, "fluid": 1.0}
 """How far each tissue's variance is drawn to that of its family: tissues differ in mean far more than in spread."""
@@ -117,7 +121,7 @@ def fit_tissues(
     prior = np.stack([(air if c.tissue is None else priors[c.tissue]) * c.share for c in components]).astype(np.float64)
     prior += 1e-6
     prior /= prior.sum(0)
-    mean, var = _start(x, prior, components)
+    mean, var = _start(x, prior, components, [DARK_FLUID.get(m) for m in modalities])
     floor = (0.02 * (np.percentile(x, 98, axis=1) - np.percentile(x, 2, axis=1))) ** 2
     var = np.maximum(var, floor)
     for _ in range(iterations):
@@ -166,7 +170,7 @@ def _held_together(mean: NDArray, var: NDArray, total: NDArray) -> NDArray:
     return held
 
 
-def _start(x: NDArray, prior: NDArray, components: tuple[Component, ...]) -> tuple[NDArray, NDArray]:
+def _start(x: NDArray, prior: NDArray, components: tuple[Component, ...], dark_fluid: Sequence[bool | None]) -> tuple[NDArray, NDArray]:
     """Weighted quantiles of each component's own region."""
     mean, var = np.zeros((len(components), len(x))), np.zeros((len(components), len(x)))
     for n, component in enumerate(components):
@@ -178,7 +182,8 @@ def _start(x: NDArray, prior: NDArray, components: tuple[Component, ...]) -> tup
             mean[n, c], low, high = np.interp([component.quantile, 0.25, 0.75], cumulated, values)
             var[n, c] = ((high - low) / 1.349 + 1e-9) ** 2
             if component.tissue in _FAMILIES["fluid"]:  # half of where fluid may be is tissue: start at the far end
-                far = 0.15 if mean[n, c] < mean[Tissue.WHITE, c] else 0.85
+                dark = mean[n, c] < mean[Tissue.WHITE, c] if dark_fluid[c] is None else dark_fluid[c]
+                far = 0.15 if dark else 0.85
                 mean[n, c] = np.interp(far, cumulated, values)
                 var[n, c] /= 4
     return mean, var
