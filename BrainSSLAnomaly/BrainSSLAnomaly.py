@@ -66,7 +66,7 @@ class BrainSSLAnomalyParameterNode:
     pd: vtkMRMLScalarVolumeNode
     detector: Annotated[str, Choice([d.value for d in DetectorName])] = DetectorName.AUTO.value
     device: Annotated[str, Choice([d.value for d in Device])] = Device.AUTO.value
-    anatomy: Annotated[str, Choice([a.value for a in AnatomySource])] = AnatomySource.ATLAS.value
+    anatomy: Annotated[str, Choice([a.value for a in AnatomySource])] = AnatomySource.NETWORK.value
     testTime: bool = False
     correctBias: bool = True
     opacity: Annotated[float, WithinRange(0, 1)] = 0.6

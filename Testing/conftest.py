@@ -161,11 +161,12 @@ def small_patient():
 
 @pytest.fixture(scope="session")
 def small_detection(small_patient):
-    """What the detector says of the FLAIR alone; worked out once."""
+    """What the statistics say of the FLAIR alone; worked out once."""
     from BrainSSLAnomalyLib.detector import detect
+    from BrainSSLAnomalyLib.settings import DetectionSettings, DetectorName
     from BrainSSLAnomalyLib.study import Study
 
-    return detect(Study({Modality.FLAIR: small_patient.scans[Modality.FLAIR]}))
+    return detect(Study({Modality.FLAIR: small_patient.scans[Modality.FLAIR]}), DetectionSettings(DetectorName.STATISTICAL))
 
 
 @pytest.fixture

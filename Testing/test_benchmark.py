@@ -287,7 +287,7 @@ def test_several_detectors_see_each_case_in_one_run(monkeypatch, tmp_path):
         command.main(detector=[DetectorName.STATISTICAL, DetectorName.HYBRID, DetectorName.HYBRID], opened=5, output=tmp_path / "b.json")
     results = read(tmp_path / "b.json")
     assert [(m.case, m.detector) for m in results.rows] == [(c, d) for c in "ab" for d in ("statistical", "hybrid")]
-    assert results.failed == ("c failed",) * 2 and results.opened == 5 and results.anatomy == "atlas"
+    assert results.failed == ("c failed",) * 2 and results.opened == 5 and results.anatomy == "network"
 
 
 def test_ablation_shows_precision_and_dice_of_patients_and_millilitres_of_healthy_people():

@@ -68,6 +68,11 @@ def test_the_lesions_that_were_put_in_are_found(detected, scans):
     assert json.loads((detected / "result.json").read_text())["findings"]
 
 
+def test_a_network_looks_for_the_brain_by_default_and_the_report_says_so(detected):
+    pytest.importorskip("monai")
+    assert "found by a network and the atlas" in (detected / "report.html").read_text(encoding="utf-8")
+
+
 def test_the_result_keeps_no_folder_names(detected, scans):
     text = (detected / "result.json").read_text() + (detected / "report.html").read_text()
     assert str(scans) not in text

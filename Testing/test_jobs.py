@@ -16,13 +16,15 @@ from BrainSSLAnomalyLib import jobs, worker
 from BrainSSLAnomalyLib.demo import synthetic_patient
 from BrainSSLAnomalyLib.errors import BadSettings, Cancelled
 from BrainSSLAnomalyLib.jobs import Job, JobFailed, Status
-from BrainSSLAnomalyLib.settings import DetectionSettings, SegmentationSettings, detection_from_dict, to_dict
+from BrainSSLAnomalyLib.settings import DetectionSettings, DetectorName, SegmentationSettings, detection_from_dict, to_dict
 from BrainSSLAnomalyLib.study import Modality, Study
 
 REAL = [sys.executable, "-m", "BrainSSLAnomalyLib.worker"]
 posix = pytest.mark.skipif(sys.platform == "win32", reason="signals and address limits are POSIX")
 CANCEL_S = 4.0
 """Two seconds, and two to spare on a machine that is busy with something else."""
+QUICK = DetectionSettings(DetectorName.STATISTICAL)
+
 ONE_THREAD = {**os.environ, "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS": "1", "OMP_NUM_THREADS": "1"}
 
 
@@ -41,7 +43,7 @@ def started(small_study):
     def start(command, study=None, **options):
         scratch = jobs.new_scratch()
         if study is not None:
-            jobs.write_request(scratch, study, DetectionSettings(), SegmentationSettings())
+            jobs.write_request(scratch, study, QUICK, SegmentationSettings())
         job = Job(command, scratch, environment=ONE_THREAD, **options)
         job.start()
         begun.append(job)
@@ -182,7 +184,7 @@ def test_the_real_worker_gives_the_detection_that_the_detector_gives(started, sm
         stages.append(job.state.stage)
         time.sleep(0.02)
     assert job.state.status is Status.DONE, job.log
-    there, here = job.detection(), detect(small_study)
+    there, here = job.detection(), detect(small_study, QUICK)
     assert np.abs(there.anomaly_score - here.anomaly_score).max() < 0.05
     assert there.inputs[0].source == "synthetic patient 0, FLAIR" and len(set(stages)) >= 4
 
@@ -231,7 +233,7 @@ def test_the_real_worker_starved_of_memory_is_explained(started, small_study, mi
 def test_the_real_worker_fed_with_corrupt_files_says_what_is_wrong(started, small_study, damage, monkeypatch):
     scratch = jobs.new_scratch()
     if damage != "nothing there":
-        jobs.write_request(scratch, small_study, DetectionSettings(), SegmentationSettings())
+        jobs.write_request(scratch, small_study, QUICK, SegmentationSettings())
     if damage == "request":
         (scratch / worker.REQUEST).write_bytes(random.Random(0).randbytes(300))
     if damage == "scan":

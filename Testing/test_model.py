@@ -21,22 +21,18 @@ from BrainSSLAnomalyLib.settings import DetectionSettings, DetectorName, Device,
 from BrainSSLAnomalyLib.study import Modality, Study
 
 HYBRID = DetectionSettings(detector=DetectorName.HYBRID, device=Device.CPU)
-FLAIR = (Modality.FLAIR,)
 
 
 def test_without_torch_the_statistical_detector_looks_and_the_report_says_so(monkeypatch):
     monkeypatch.setattr(detector, "find_spec", lambda name: None if name == "torch" else find_spec(name))
-    name, score, said = chosen(HYBRID, FLAIR)
+    name, score, said = chosen(HYBRID)
     assert name is DetectorName.STATISTICAL and score is ScoreName.STATISTICAL and "install" in said
 
 
-def test_every_set_of_modalities_has_a_default_and_what_is_asked_for_is_taken():
-    for modalities in (FLAIR, (Modality.T1C, Modality.PD), tuple(Modality)):
-        assert chosen(DetectionSettings(), modalities)[0] in {DetectorName.STATISTICAL, DetectorName.HYBRID}
-        assert chosen(DetectionSettings(detector=DetectorName.STATISTICAL), modalities)[:2] == (
-            DetectorName.STATISTICAL,
-            ScoreName.STATISTICAL,
-        )
+def test_by_default_the_network_looks_and_the_statistics_where_they_are_asked_for(monkeypatch):
+    monkeypatch.setattr(detector, "networks_can_run", lambda: True)
+    assert chosen(DetectionSettings()) == (DetectorName.HYBRID, ScoreName.FUSED, "")
+    assert chosen(DetectionSettings(DetectorName.STATISTICAL)) == (DetectorName.STATISTICAL, ScoreName.STATISTICAL, "")
 
 
 torch = pytest.importorskip("torch", reason="the model needs torch: pip install 'brain-ssl-anomaly[model]'")

@@ -10,7 +10,6 @@ limbic lobe comes out of it by itself; thin places, such as the septum, are smoo
 
 from __future__ import annotations
 
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -18,8 +17,7 @@ import nibabel as nib
 import numpy as np
 import typer
 from BrainSSLAnomalyLib.anatomy import COARSE_AFFINE, COARSE_SHAPE
-from BrainSSLAnomalyLib.detector import anatomy_eyes, scored_voxels, zscore_maps
-from BrainSSLAnomalyLib.preparation import prepare
+from BrainSSLAnomalyLib.detector import scored_voxels, zscore_maps
 from BrainSSLAnomalyLib.resampling import resample
 from BrainSSLAnomalyLib.scoring.places import MEAN_STEP, SD_STEP
 from BrainSSLAnomalyLib.study import Modality, Scan, Study, Volume
@@ -28,6 +26,7 @@ from scipy import ndimage
 
 from .build_anatomy import OUT
 from .data import DATA, load
+from .workers import prepared_as_shipped, processes
 
 FLAIR = Modality.FLAIR
 SHRINKAGE = 0.5
@@ -38,7 +37,7 @@ LARGEST = 3.0
 
 def on_template(path: Path, modality: Modality) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """(z, brain) of one subject on the coarse template grid; z as it is before anything is known of its place."""
-    prepared = prepare(Study({modality: Scan(load(path), modality, path.name)}), look=anatomy_eyes()[0])
+    prepared = prepared_as_shipped(Study({modality: Scan(load(path), modality, path.name)}))
     grid, world = prepared.reference, prepared.template_to_reference
     z = prepared.whole(np.clip(zscore_maps(prepared, by_place=False)[modality], -LARGEST, LARGEST))
     # Of one person the edge is not believed; over sixty its errors cancel.
@@ -74,7 +73,7 @@ def t1(workers: int) -> None:
     """From all training subjects."""
     total, squares, count = (np.zeros(COARSE_SHAPE, np.float32) for _ in range(3))
     paths = sorted((DATA / "healthy" / "ixi_t1_2mm" / "train").glob("*_T1.nii.gz"))
-    with ProcessPoolExecutor(workers) as pool:
+    with processes(workers) as pool:
         for n, (z, inside) in enumerate(pool.map(partial(on_template, modality=Modality.T1), paths), start=1):
             total += z * inside
             squares += z**2 * inside

@@ -10,15 +10,14 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import combinations
 
 import numpy as np
 import typer
-from BrainSSLAnomalyLib.detector import anatomy_eyes, deviation_map, peak_deviation, scored_voxels, zscore_maps
-from BrainSSLAnomalyLib.preparation import PreparedStudy, prepare
+from BrainSSLAnomalyLib.detector import deviation_map, peak_deviation, scored_voxels, zscore_maps
+from BrainSSLAnomalyLib.preparation import PreparedStudy
 from BrainSSLAnomalyLib.scoring.healthy_table import table_key
 from BrainSSLAnomalyLib.study import Modality, Scan, Study
 from scipy.stats import trim_mean
@@ -26,6 +25,7 @@ from scipy.stats import trim_mean
 from .build_anatomy import OUT
 from .data import DATA, load
 from .synthesis.scans import draw_scan
+from .workers import prepared_as_shipped, processes
 
 LEVELS = np.round(np.arange(0, 15.01, 0.1), 2)
 TRIMMED = 0.1
@@ -70,7 +70,7 @@ def measure(prepared: PreparedStudy) -> Iterator[Measured]:
 
 def _measured(item: tuple[str, Callable[[], Study]]) -> tuple[str, list[Measured]]:
     name, study = item
-    return name, list(measure(prepare(study(), look=anatomy_eyes()[0])))
+    return name, list(measure(prepared_as_shipped(study())))
 
 
 def healthy_volume(kinds: Mapping[str, Sequence[np.ndarray]]) -> np.ndarray:
@@ -80,6 +80,12 @@ def healthy_volume(kinds: Mapping[str, Sequence[np.ndarray]]) -> np.ndarray:
     return np.mean([trim_mean(scans, TRIMMED, axis=0) for scans in kinds.values() if scans], axis=0)
 
 
+def subsets(key: str, others: Iterable[str]) -> list[str]:
+    """Those of some `table_key` that hold part of the modalities of this one: with a FLAIR if it has one, else without."""
+    parts = set(key.split("+"))
+    return [k for k in others if set(k.split("+")) < parts and ("flair" in k) == ("flair" in parts)]
+
+
 def bounded(volumes: Mapping[str, np.ndarray], real: set[str]) -> dict[str, np.ndarray]:
     """Where no real scan shows a set of modalities, it is taken to be no rarer than in its largest subsets that one does show.
 
@@ -87,8 +93,7 @@ def bounded(volumes: Mapping[str, np.ndarray], real: set[str]) -> dict[str, np.n
     """
     out = {}
     for key, own in volumes.items():
-        parts = set(key.split("+"))
-        inner = [k for k in real if set(k.split("+")) < parts and ("flair" in k) == ("flair" in parts)]
+        inner = subsets(key, real)
         most = max((k.count("+") for k in inner), default=0)
         out[key] = np.maximum.reduce([own, *(volumes[k] for k in inner if k.count("+") == most and key not in real)])
     return out
@@ -98,7 +103,7 @@ def main(synthetic: int = 20, seed: int = 1000, workers: int = 2) -> None:
     """Write ``Resources/Anatomy/healthy.json``."""
     above: dict[str, dict[str, list[np.ndarray]]] = defaultdict(lambda: {"real": [], "synthetic": []})
     peaks = defaultdict(list)
-    with ProcessPoolExecutor(workers) as pool:
+    with processes(workers) as pool:
         for name, results in pool.map(_measured, healthy_studies(synthetic, seed)):
             for key, ml, peak in results:
                 above[key]["synthetic" if name.startswith("synthetic") else "real"].append(ml)

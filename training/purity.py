@@ -24,12 +24,11 @@ from BrainSSLAnomalyLib.detector import scored_voxels
 from BrainSSLAnomalyLib.errors import BrainSSLAnomalyError
 from BrainSSLAnomalyLib.imageio import read_scan, write_text
 from BrainSSLAnomalyLib.network.model import Model
-from BrainSSLAnomalyLib.preparation import prepare
 from BrainSSLAnomalyLib.settings import ScoreName
 from BrainSSLAnomalyLib.study import Modality, Scan, Study, Volume
 
 from .synthesis import heads
-from .workers import processes, shipped_model
+from .workers import prepared_as_shipped, processes, shipped_model
 
 PURITY = Path("results/purity.json")
 SCORES = (ScoreName.LOGIT, ScoreName.L1, ScoreName.MAHALANOBIS)
@@ -84,7 +83,7 @@ def measured(item: Item, model: Model | None = None) -> Purity:
     name, fingerprint, modality, what = item
     try:
         scan = read_scan(what, modality) if isinstance(what, Path) else Scan(what, modality, name)
-        prepared = prepare(Study({modality: scan}))
+        prepared = prepared_as_shipped(Study({modality: scan}))
     except BrainSSLAnomalyError as error:
         return Purity(name, fingerprint, {}, outlier=True, refused=str(error))
     seen = hybrid.view(prepared, model or shipped_model(), latent=tuple(s for s in SCORES if s in hybrid.LATENT))

@@ -15,7 +15,6 @@ import numpy as np
 import torch
 from BrainSSLAnomalyLib.hybrid import NetworkInput, network_input
 from BrainSSLAnomalyLib.network.model import Model
-from BrainSSLAnomalyLib.preparation import prepare
 from BrainSSLAnomalyLib.study import Modality, Scan, Study
 from numpy.typing import NDArray
 from torch.nn import functional
@@ -25,7 +24,7 @@ from .benchmark.synthetic import patient
 from .build_model import MAPS, unseen_patients
 from .data import DATA, load
 from .synthesis.implanted import implanted
-from .workers import shipped_model
+from .workers import prepared_as_shipped, shipped_model
 
 SHOWN = (Modality.FLAIR, Modality.T2, Modality.T1)
 FEWEST = 3
@@ -90,7 +89,7 @@ def points(task: Task, model: Model | None = None) -> list[Point]:
         study, person = patient(what)[0], f"map {what % MAPS}"
     else:
         study, person = what.study(), what.name
-    prepared, network = prepare(study), (model or shipped_model()).network
+    prepared, network = prepared_as_shipped(study), (model or shipped_model()).network
     return [Point(group, m, person, embedding(network_input(prepared, (m,)), network)) for m in study.modalities if m in SHOWN]
 
 

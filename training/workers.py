@@ -1,4 +1,4 @@
-"""Work on many scans at once: a process for each core, one thread and one shipped network in each."""
+"""Work on many scans at once, as `detect` does by default: a process for each core, one thread and one shipped network in each."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ from concurrent.futures import ProcessPoolExecutor
 from functools import lru_cache
 
 import torch
+from BrainSSLAnomalyLib.detector import anatomy_eyes
 from BrainSSLAnomalyLib.network.model import Model, load_model
+from BrainSSLAnomalyLib.preparation import PreparedStudy, prepare
 from BrainSSLAnomalyLib.settings import Device
+from BrainSSLAnomalyLib.study import Study
 
 
 def processes(count: int) -> ProcessPoolExecutor:
@@ -19,3 +22,8 @@ def processes(count: int) -> ProcessPoolExecutor:
 def shipped_model() -> Model:
     """On the CPU, loaded once a process."""
     return load_model(Device.CPU)
+
+
+def prepared_as_shipped(study: Study) -> PreparedStudy:
+    """With the anatomy network, as `detect` prepares by default."""
+    return prepare(study, look=anatomy_eyes()[0])

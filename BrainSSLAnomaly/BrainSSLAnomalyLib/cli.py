@@ -69,7 +69,7 @@ def detect(
     pd: Scan = None,
     output: Output = None,
     detector: Annotated[DetectorName, typer.Option(help="What computes the score.")] = DetectorName.AUTO,
-    anatomy: Annotated[AnatomySource, typer.Option(help="What finds the brain and its parts.")] = AnatomySource.ATLAS,
+    anatomy: Annotated[AnatomySource, typer.Option(help="What finds the brain and its parts.")] = AnatomySource.NETWORK,
     score: Annotated[ScoreName, typer.Option(help="Which score of the hybrid detector.")] = ScoreName.FUSED,
     test_time: Annotated[bool, typer.Option(help="Hybrid: look at mirrored and gamma-changed copies too; three times slower.")] = False,
     explain: Annotated[bool, typer.Option(help="Hybrid: a Grad-CAM map of what is found.")] = True,

@@ -16,7 +16,7 @@ from .detection import Detection, LookedAt, MapName
 from .preparation import Look, PreparedStudy, prepare
 from .progress import Progress, silent
 from .scoring.asymmetry import asymmetry
-from .scoring.healthy_table import closest, healthy_table
+from .scoring.healthy_table import healthy_table
 from .scoring.normative import healthy_z, median_mm
 from .scoring.places import healthy_places
 from .scoring.statistical import EDGE_MM, SOLID_EDGE_MM, SOLID_FLUID, combine, score_from_deviation
@@ -33,12 +33,8 @@ _DEFAULTS = DetectionSettings()
 _PREPARATION_SHARE, _PREPARATION_SHARE_BEFORE_HYBRID = 0.7, 0.35
 _NETWORK_PACKAGES = ("torch", "monai", "einops", "safetensors")
 
-ALL_KEYS = ("flair", "t1", "t2", "flair+t1", "flair+t2", "t1+t2", "flair+t1+t2")
 EXPLAINED = 0.5
 """Scores above this are what Grad-CAM is asked about."""
-
-HYBRID_IS_BETTER: frozenset[str] = frozenset({"t1", "t2", "t1+t2"})
-"""Sets of modalities (`table_key`) for which `DetectorName.AUTO` takes the hybrid: where Documentation/evaluation.md finds it better."""
 
 
 def detect(study: Study, settings: DetectionSettings = _DEFAULTS, progress: Progress = silent) -> Detection:
@@ -55,7 +51,7 @@ def detect(study: Study, settings: DetectionSettings = _DEFAULTS, progress: Prog
     Raises:
         PreparationFailed: no brain was found.
     """
-    detector, score_name, unsaid = chosen(settings, study.modalities)
+    detector, score_name, unsaid = chosen(settings)
     share = _PREPARATION_SHARE if detector is DetectorName.STATISTICAL else _PREPARATION_SHARE_BEFORE_HYBRID
     look, warning = anatomy_eyes(settings.anatomy)
     prepared = prepare(study, look=look, correct_bias=settings.correct_bias, progress=lambda s, f: progress(s, f * share))
@@ -100,17 +96,14 @@ def detect(study: Study, settings: DetectionSettings = _DEFAULTS, progress: Prog
     )
 
 
-def chosen(settings: DetectionSettings, modalities: tuple[Modality, ...]) -> tuple[DetectorName, ScoreName, str]:
-    """The detector and its score for these modalities; and a sentence for the report where the wanted one cannot run."""
-    wanted = settings.detector
-    if wanted is DetectorName.AUTO:
-        wanted = DetectorName.HYBRID if closest(modalities, ALL_KEYS) in HYBRID_IS_BETTER else DetectorName.STATISTICAL
-    if wanted is DetectorName.STATISTICAL:
-        return wanted, ScoreName.STATISTICAL, ""
+def chosen(settings: DetectionSettings) -> tuple[DetectorName, ScoreName, str]:
+    """The detector and its score; and a sentence for the report where the wanted one cannot run."""
+    if settings.detector is DetectorName.STATISTICAL:
+        return DetectorName.STATISTICAL, ScoreName.STATISTICAL, ""
     if not networks_can_run():
         said = "Without PyTorch and MONAI the statistical detector has looked instead of the network: install them, see the README."
         return DetectorName.STATISTICAL, ScoreName.STATISTICAL, said
-    return wanted, settings.score, ""
+    return DetectorName.HYBRID, settings.score, ""
 
 
 def networks_can_run() -> bool:

@@ -23,7 +23,7 @@ class DetectorName(str, Enum):
     """What computes the anomaly score."""
 
     AUTO = "auto"
-    """The hybrid network where it is better for these contrasts, else the statistics (see the README's table)."""
+    """Whichever has been measured to be better (see the README's table): now the hybrid network, for every set of contrasts."""
     STATISTICAL = "statistical"
     HYBRID = "hybrid"
 
@@ -153,7 +153,7 @@ class DetectionSettings:
     Attributes:
         detector: what computes the score.
         correct_bias: correct the receive field by N4.
-        anatomy: what finds the brain and its parts: the atlas alone, or with the network that has seen the patient.
+        anatomy: what finds the brain and its parts: a network that looks at the patient, beside the atlas; or the atlas alone.
         score: of the hybrid, which of its scores is shown.
         test_time: of the hybrid, look at mirrored and gamma-changed copies too: a better mean and uncertainty map for three times the time.
         explain: of the hybrid, a Grad-CAM map of what its findings rest on.
@@ -162,7 +162,7 @@ class DetectionSettings:
 
     detector: DetectorName = DetectorName.AUTO
     correct_bias: bool = True
-    anatomy: AnatomySource = AnatomySource.ATLAS
+    anatomy: AnatomySource = AnatomySource.NETWORK
     score: ScoreName = ScoreName.FUSED
     test_time: bool = False
     explain: bool = True

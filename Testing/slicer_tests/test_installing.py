@@ -117,7 +117,7 @@ def test_both_lists_are_those_of_the_pip_package(dependencies):
 
 def test_without_the_network_the_panel_says_what_looks_instead_and_detects_without_asking(bare, answer):
     assert not bare.ui.networkButton.isHidden() and not bare.ui.wheelsButton.isHidden() and bare.ui.installButton.isHidden()
-    assert bare.ui.networkMessage.text == "Without PyTorch the statistical detector looks instead."
+    assert bare.ui.networkMessage.text == "Without PyTorch statistics and an atlas look instead of networks."
     picture(bare, "9_no_network")
     assert bare.care.ready() and not answer.questions
 

@@ -23,7 +23,7 @@ from BrainSSLAnomalyLib import hybrid
 from BrainSSLAnomalyLib.detector import scored_voxels, statistics, zscore_maps
 from BrainSSLAnomalyLib.imageio.writing import RESEARCH_USE
 from BrainSSLAnomalyLib.network.model import Model
-from BrainSSLAnomalyLib.preparation import PreparedStudy, prepare
+from BrainSSLAnomalyLib.preparation import PreparedStudy
 from BrainSSLAnomalyLib.resampling import resample
 from BrainSSLAnomalyLib.scoring.healthy_table import healthy_table
 from BrainSSLAnomalyLib.scoring.statistical import score_from_deviation
@@ -39,7 +39,7 @@ from ..build_model import SETS, unseen_patients
 from ..synthesis.archive import ARCHIVE, read
 from ..synthesis.implanted import implanted
 from ..train import read_config
-from ..workers import processes, shipped_model
+from ..workers import prepared_as_shipped, processes, shipped_model
 from . import kinds
 from .measures import cuts, dice
 from .summary import interval
@@ -92,7 +92,7 @@ def measure(case: Case) -> list[tuple[str, str, Figures]]:
     """Column, variant and figures, for every set of modalities of one patient."""
     draw, seed = case
     study, lesions = draw(seed)
-    prepared = prepare(study)
+    prepared = prepared_as_shipped(study)
     truth = None
     if lesions is not None:
         grid = prepared.reference

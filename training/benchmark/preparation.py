@@ -95,9 +95,9 @@ def likenesses() -> Iterator[tuple[str, str]]:
         yield f"likeness of {len(values)} brains on {modality.value}", f"{min(values):.2f} to {max(values):.2f}"
 
 
-def main(subjects: int = 20, network: bool = False) -> None:
-    """Print every figure as it comes; by the atlas alone, or with the anatomy network."""
-    look, _ = anatomy_eyes(AnatomySource.NETWORK if network else AnatomySource.ATLAS)
+def main(subjects: int = 20, anatomy: AnatomySource = AnatomySource.NETWORK) -> None:
+    """Print every figure as it comes."""
+    look, _ = anatomy_eyes(anatomy)
     typer.echo("| what | measured |\n| --- | --- |")
     for figures in (raw(look), gliomas(look), likenesses(), ixi(look, subjects)):
         for what, value in figures:

@@ -7,12 +7,10 @@ lesion, of any strength, with and without skull, with slices of 1 to 5 mm. Seeds
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
 
 import numpy as np
 import typer
-from BrainSSLAnomalyLib.detector import anatomy_eyes, deviation_map, scored_voxels, zscore_maps
-from BrainSSLAnomalyLib.preparation import prepare
+from BrainSSLAnomalyLib.detector import deviation_map, scored_voxels, zscore_maps
 from BrainSSLAnomalyLib.resampling import resample
 from BrainSSLAnomalyLib.scoring.healthy_table import healthy_table
 from BrainSSLAnomalyLib.scoring.statistical import score_from_deviation
@@ -23,6 +21,7 @@ from BrainSSLAnomalyLib.study import Modality, Scan, Study, Volume
 
 from ..data import DATA, load
 from ..synthesis.scans import draw_lesions, draw_scan, draw_tissues, hyperintense
+from ..workers import prepared_as_shipped, processes
 from .measures import dice
 
 SETS = ((Modality.FLAIR,), (Modality.FLAIR, Modality.T2, Modality.T1), (Modality.T2,), (Modality.T1,))
@@ -49,7 +48,7 @@ def patient(seed: int) -> tuple[Study, Volume | None]:
 def measure(seed: int) -> list[tuple[bool, list[float]]]:
     """For each of `SETS`: whether there are lesions, and Dice (or false-positive ml) at each of `CUTS`."""
     study, lesions = patient(seed)
-    prepared = prepare(study, look=anatomy_eyes()[0])
+    prepared = prepared_as_shipped(study)
     grid, box = prepared.reference, prepared.box
     maps, scored = zscore_maps(prepared), scored_voxels(prepared)
     truth = None if lesions is None else resample(lesions, grid.array.shape, grid.affine)[box] > 0.5
@@ -73,7 +72,7 @@ def table(name: str, healthy: Sequence[Sequence[float]], ill: Sequence[Sequence[
 
 def main(patients: int = 24, seed: int = 0, workers: int = 2) -> None:
     """Mean Dice with lesions, and median false positives without, for every cut."""
-    with ProcessPoolExecutor(workers) as pool:
+    with processes(workers) as pool:
         results = list(pool.map(measure, range(seed, seed + patients)))
     typer.echo("| contrasts | hysteresis | mean Dice | median healthy ml |\n| --- | --- | --- | --- |")
     for n, chosen in enumerate(SETS):

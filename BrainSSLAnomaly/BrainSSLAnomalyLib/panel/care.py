@@ -164,4 +164,4 @@ class Care:
         self._ui.networkMessage.visible = bool(for_network)
         if for_network:
             name = for_network[0].split(">")[0].replace("torch", "PyTorch")
-            self._ui.networkMessage.text = _("Without {name} the statistical detector looks instead.").format(name=name)
+            self._ui.networkMessage.text = _("Without {name} statistics and an atlas look instead of networks.").format(name=name)
