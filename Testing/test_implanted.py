@@ -10,6 +10,8 @@ torch = pytest.importorskip("torch", reason="training needs torch: pip install '
 from BrainSSLAnomalyLib.anatomy import Tissue  # noqa: E402
 from BrainSSLAnomalyLib.demo import synthetic_patient  # noqa: E402
 from BrainSSLAnomalyLib.preparation import PreparedStudy, prepare  # noqa: E402
+from BrainSSLAnomalyLib.scoring.fusion import FEATURES  # noqa: E402
+from BrainSSLAnomalyLib.settings import ScoreName  # noqa: E402
 from BrainSSLAnomalyLib.study import Modality, Study  # noqa: E402
 
 from training.data import load  # noqa: E402
@@ -93,3 +95,24 @@ def test_the_same_seed_gives_the_same_real_scan(data):
     one, same = implanted(5), implanted(5)
     assert np.array_equal(one[0].reference.volume.array, same[0].reference.volume.array)
     assert np.array_equal(one[1].array, same[1].array) and one[0].reference.source == same[0].reference.source
+
+
+def scored_rows(seed: int, logit_tells: bool) -> np.ndarray:
+    """What is said of one patient's voxels: the statistics always tell lesions, the network's mark does or does not, the error misleads."""
+    rng = seeded(seed)
+    truth = np.arange(400) < 100
+    noise = rng.standard_normal((len(FEATURES), truth.size))
+    told = {ScoreName.STATISTICAL: 2.0, ScoreName.LOGIT: 2.0 * logit_tells, ScoreName.L1: -1.0}
+    columns = [n + told.get(name, 0.0) * truth for name, n in zip(FEATURES, noise, strict=True)]
+    return np.stack([*columns, truth, np.ones(truth.size)], 1).astype(np.float32)
+
+
+def test_sets_of_contrasts_that_no_real_scan_shows_borrow_real_ones_and_nothing_counts_against_a_lesion():
+    build = pytest.importorskip("training.build_model")
+    made, real = [scored_rows(n, logit_tells=True) for n in range(3)], [scored_rows(n, logit_tells=False) for n in range(10, 13)]
+    rows = {"flair": {"patient": made, "implanted": real}, "t2": {"patient": made, "implanted": made}, "flair+t2": {"patient": made}}
+    alone = build.fusion_of((Modality.FLAIR,), rows)
+    both = build.fusion_of((Modality.FLAIR, Modality.T2), rows)
+    assert both == alone and both["patients"] == 6  # of the FLAIR; real T2 without a FLAIR are another matter
+    assert build.fusion_of((Modality.T2,), rows)["weights"]["logit"] > 2 * alone["weights"]["logit"]
+    assert "l1" not in alone["weights"] and min(alone["weights"].values()) >= 0

@@ -3,7 +3,8 @@
 1. The weights, in half precision, with their SHA-256.
 2. What healthy patches look like to the network: slices of held-out label maps and of real healthy heads.
 3. The weights of the fusion, fitted on lesions that were put into synthetic patients, from label maps that the network has not seen,
-   and into real healthy scans (`synthesis.implanted`), in equal parts for each set of modalities that a real scan shows.
+   and into real healthy scans (`synthesis.implanted`), in equal parts; sets of modalities that no real scan shows borrow those of their
+   parts.
 4. How unusual healthy brains get by every score: as in ``build_healthy_table``.
 
 About 20 minutes on two cores. Version and changelog in the metadata are written by hand.
@@ -26,7 +27,7 @@ from BrainSSLAnomalyLib import hybrid
 from BrainSSLAnomalyLib.detector import peak_deviation, scored_voxels, statistics, zscore_maps
 from BrainSSLAnomalyLib.network.bundle import METADATA, WEIGHTS, sha256
 from BrainSSLAnomalyLib.network.model import BUNDLE, PATCHES, load_model
-from BrainSSLAnomalyLib.preparation import PreparedStudy, prepare
+from BrainSSLAnomalyLib.preparation import PreparedStudy
 from BrainSSLAnomalyLib.resampling import resample
 from BrainSSLAnomalyLib.scoring.fusion import FEATURES, LIMITS, features
 from BrainSSLAnomalyLib.scoring.healthy_table import table_key
@@ -38,12 +39,12 @@ from scipy.stats import trim_mean
 from .anomaly_slices import SliceSampler, SliceSettings
 from .anomaly_task import AnomalySettings, shipped
 from .benchmark.synthetic import patient
-from .build_healthy_table import ENOUGH, TRIMMED, bounded, healthy_studies, healthy_volume
+from .build_healthy_table import ENOUGH, TRIMMED, bounded, healthy_studies, healthy_volume, subsets
 from .synthesis import heads
 from .synthesis.archive import ARCHIVE, read
 from .synthesis.implanted import implanted
 from .train import read_config
-from .workers import processes, shipped_model
+from .workers import prepared_as_shipped, processes, shipped_model
 
 FOLDER = Path(__file__).resolve().parents[1] / "BrainSSLAnomaly" / "Resources" / BUNDLE
 FUSION, HEALTHY = FOLDER / "configs" / "fusion.json", FOLDER / "configs" / "healthy.json"
@@ -124,8 +125,6 @@ def write_patches(archive: Path, real_heads: Path, batches: int = 30) -> None:
 
 def fit_fusion(patients: int, implants: int, workers: int) -> None:
     """Step 3."""
-    from sklearn.linear_model import LogisticRegression
-
     seeds = islice(unseen_patients(2000), patients)
     cases = [*((patient, seed) for seed in seeds), *((implanted, seed) for seed in range(implants))]
     rows: dict[str, dict[str, list[np.ndarray]]] = defaultdict(lambda: defaultdict(list))
@@ -134,22 +133,37 @@ def fit_fusion(patients: int, implants: int, workers: int) -> None:
             for key, table in taken.items():
                 rows[key][kind.__name__].append(table)
             typer.echo(f"{kind.__name__} {seed}")
-    content: dict[str, Any] = {}
-    sets = {table_key(chosen): chosen for chosen in SETS}
-    for key, kinds in rows.items():
-        patients = sum(map(len, kinds.values()))
-        table = np.concatenate([_weighing_one(tables) for tables in kinds.values()])
-        columns, truth, weight = table[:, : len(FEATURES)], table[:, -2] > 0, table[:, -1]
-        used = [FEATURES.index(name) for name in features(sets[key])]
-        while True:  # a feature that would count against an anomaly is left out
-            fitted = LogisticRegression(C=1.0, max_iter=1000).fit(columns[:, used], truth, weight)
-            if (fitted.coef_[0] >= 0).all():
-                break
-            used.pop(int(np.argmin(fitted.coef_[0])))
-        weights = {FEATURES[n].value: round(float(w), 4) for n, w in zip(used, fitted.coef_[0], strict=True)}
-        content[key] = {"weights": weights, "constant": round(float(fitted.intercept_[0]), 4), "patients": patients}
-        typer.echo(f"{key}: {content[key]}")
-    _write(FUSION, content)
+    _write(FUSION, {table_key(chosen): fusion_of(chosen, rows) for chosen in SETS})
+
+
+def fusion_of(modalities: tuple[Modality, ...], rows: Mapping[str, Mapping[str, list[np.ndarray]]]) -> dict[str, Any]:
+    """The entry of one set of modalities in the file.
+
+    A set that no real scan with lesions shows borrows those of its parts: on synthetic patients alone, which look like what the network
+    was trained on, its mark would be believed too much.
+
+    Args:
+        modalities: the set.
+        rows: key → kind of patient → what `_voxels` says of each.
+    """
+    from sklearn.linear_model import LogisticRegression
+
+    key = table_key(modalities)
+    kinds = dict(rows[key])
+    if implanted.__name__ not in kinds:
+        kinds[implanted.__name__] = [table for part in subsets(key, rows) for table in rows[part].get(implanted.__name__, ())]
+    table = np.concatenate([_weighing_one(tables) for tables in kinds.values() if tables])
+    columns, truth, weight = table[:, : len(FEATURES)], table[:, -2] > 0, table[:, -1]
+    used = [FEATURES.index(name) for name in features(modalities)]
+    while True:  # a feature that would count against an anomaly is left out
+        fitted = LogisticRegression(C=1.0, max_iter=1000).fit(columns[:, used], truth, weight)
+        if (fitted.coef_[0] >= 0).all():
+            break
+        used.pop(int(np.argmin(fitted.coef_[0])))
+    weights = {FEATURES[n].value: round(float(w), 4) for n, w in zip(used, fitted.coef_[0], strict=True)}
+    entry = {"weights": weights, "constant": round(float(fitted.intercept_[0]), 4), "patients": sum(map(len, kinds.values()))}
+    typer.echo(f"{key}: {entry}")
+    return entry
 
 
 def measure_healthy(synthetic: int, workers: int, seed: int = 1000) -> None:
@@ -195,7 +209,7 @@ def _voxels(case: tuple[Callable[[int], tuple[Study, Volume | None]], int]) -> d
     """Key → (n, features + truth + weight) of one patient with known lesions."""
     draw, seed = case
     study, lesions = draw(seed)
-    prepared = prepare(study)
+    prepared = prepared_as_shipped(study)
     grid, scored = prepared.reference, scored_voxels(prepared)
     truth = np.zeros(scored.shape, bool)
     if lesions is not None:
@@ -216,7 +230,7 @@ def _voxels(case: tuple[Callable[[int], tuple[Study, Volume | None]], int]) -> d
 def _healthy(item: tuple[str, Any]) -> tuple[str, list[tuple[ScoreName, str, np.ndarray, float]]]:
     """Name, and for every score and set of modalities the ml above each level and the peak."""
     name, study = item
-    prepared, results = prepare(study()), []
+    prepared, results = prepared_as_shipped(study()), []
     scored = scored_voxels(prepared)
     for chosen, scores in _looks(prepared, tuple(s for s in RANGES if s is not ScoreName.FUSED), fuse=True):
         for score, (low, high) in RANGES.items():

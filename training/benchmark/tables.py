@@ -34,7 +34,7 @@ PAGE = f"""# Evaluation
 
 {RESEARCH_USE} Measured on every case that is kept for measuring only, and on healthy people; no lesion of these patients was trained on,
 and no constant of a score or threshold chosen on them. Each detector gets the same scans, post-processing and thresholds. By default
-(`--detector auto`) each set of contrasts gets the detector that is better here: `HYBRID_IS_BETTER` in `detector.py`.
+(`--detector auto`) the network looks.
 
 ```sh
 python -m training.benchmark --everything --detector statistical --detector hybrid \\
