@@ -30,6 +30,10 @@ def run(*arguments: object, folder: Path | None = None, **options) -> subprocess
     return subprocess.run(command, capture_output=True, text=True, cwd=folder, timeout=300, **options)
 
 
+QUICK = ("--detector", "statistical", "--anatomy", "atlas")
+"""Without a network, where something else is tested."""
+
+
 @pytest.fixture(scope="module")
 def scans(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("scans")
@@ -92,7 +96,7 @@ def test_segment_with_the_same_settings_gives_exactly_the_mask_of_detect(detecte
 
 
 def test_without_a_flair_users_are_warned(scans, tmp_path):
-    done = run("detect", "--t1", scans / "t1.nii.gz", "--detector", "statistical", "--output", tmp_path / "r")
+    done = run("detect", "--t1", scans / "t1.nii.gz", *QUICK, "--output", tmp_path / "r")
     assert done.returncode == 0 and "Warning: Without a FLAIR" in done.stdout
     assert "Without a FLAIR" in (tmp_path / "r" / "report.html").read_text(encoding="utf-8")
 
@@ -172,14 +176,14 @@ def test_help_shows_examples():
 
 
 def test_the_demo_finds_its_own_lesions_and_prints_where_the_report_is(tmp_path):
-    done = run("demo", "--output", tmp_path / "demo")
+    done = run("demo", "--output", tmp_path / "demo", "--detector", "statistical")
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "demo" / "patient" / "flair.nii.gz").exists() and (tmp_path / "demo" / "report.html").exists()
     assert float(done.stdout.split("put in: ")[1][:4]) > 0.5
 
 
 def test_a_dicom_folder_goes_straight_in(data, tmp_path):
-    done = run("detect", data / "dicom" / "t1_mprage", "--output", tmp_path / "r", "--json", "--detector", "statistical")
+    done = run("detect", data / "dicom" / "t1_mprage", "--output", tmp_path / "r", "--json", *QUICK)
     assert done.returncode == 0, done.stderr
     assert json.loads((tmp_path / "r" / "result.json").read_text())["inputs"][0]["modality"] == "T1"
 
@@ -193,12 +197,7 @@ def scores_of(data, tmp_path_factory):
     @cache
     def scores(code: str) -> np.ndarray:
         target = tmp_path_factory.mktemp("orders") / code
-        assert (
-            run(
-                "detect", "--t1", data / "formats" / "orientations" / f"{code}.nii.gz", "-o", target, "-q", "--detector", "statistical"
-            ).returncode
-            == 0
-        )
+        assert run("detect", "--t1", data / "formats" / "orientations" / f"{code}.nii.gz", "-o", target, "-q", *QUICK).returncode == 0
         detection = read_results(target)[0]
         grid = np.diag([3.0, 3, 3, 1])
         grid[:3, 3] = [-75, -105, -70]

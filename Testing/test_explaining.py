@@ -17,6 +17,7 @@ from BrainSSLAnomalyLib.errors import BadResults, BadSettings, Cancelled
 from BrainSSLAnomalyLib.imageio import read_results, read_study, scans_again, staged_folder, write_results, write_text, write_volume
 from BrainSSLAnomalyLib.segmentation import segment
 from BrainSSLAnomalyLib.settings import (
+    AnatomySource,
     DetectionSettings,
     DetectorName,
     Device,
@@ -30,7 +31,7 @@ from BrainSSLAnomalyLib.study import Modality
 from test_command_line import run
 
 CUT = SegmentationSettings(ThresholdSettings(ThresholdMethod.FIXED, threshold=0.9))
-STATISTICAL = DetectionSettings(DetectorName.STATISTICAL, correct_bias=False, device=Device.CPU)
+STATISTICAL = DetectionSettings(DetectorName.STATISTICAL, correct_bias=False, anatomy=AnatomySource.ATLAS, device=Device.CPU)
 
 
 @pytest.fixture(scope="module")

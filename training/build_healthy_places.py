@@ -1,4 +1,4 @@
-"""Learn what is usual at each place: ``python -m training.build_healthy_places`` (about 6 minutes on two cores).
+"""Learn what is usual at each place: ``python -m training.build_healthy_places`` (about 8 minutes on two cores).
 
 T1: the 60 healthy IXI training subjects are prepared and their z-scores brought to the template; mean and spread over
 subjects, smoothed by 4 mm, are kept at 2 mm.

@@ -1,4 +1,4 @@
-"""Measure how unusual healthy brains get: ``python -m training.build_healthy_table`` (about 8 minutes on two cores).
+"""Measure how unusual healthy brains get: ``python -m training.build_healthy_table`` (about 10 minutes on two cores).
 
 Healthy scans are the 20 IXI calibration subjects (T1), the FLAIR and T2 of one healthy person, and synthetic healthy
 scans drawn from the label maps (FLAIR, T1 and T2). For every set of modalities the mean volume above each deviation is

@@ -7,7 +7,7 @@
    parts.
 4. How unusual healthy brains get by every score: as in ``build_healthy_table``.
 
-About 20 minutes on two cores. Version and changelog in the metadata are written by hand.
+About 40 minutes on two cores. Version and changelog in the metadata are written by hand.
 """
 
 from __future__ import annotations

@@ -205,6 +205,7 @@ def explain(
 def demo(
     output: Output = None,
     seed: Annotated[int, typer.Option(help="Same seed, same patient.")] = 0,
+    detector: Annotated[DetectorName, typer.Option(help="What computes the score.")] = DetectorName.AUTO,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
 ) -> None:
@@ -223,7 +224,7 @@ def demo(
         for modality, scan in study.scans.items():
             write_volume(stage / "patient" / f"{modality.key}.nii.gz", scan.volume, np.int16)
         write_volume(stage / "patient" / "true_lesions.nii.gz", truth, np.uint8)
-        segmentation = _detect_into(stage, study, DetectionSettings(), SegmentationSettings(), progress, say)
+        segmentation = _detect_into(stage, study, DetectionSettings(detector), SegmentationSettings(), progress, say)
     true = truth.array > 0
     dice = 2 * (segmentation.mask & true).sum() / max(1, segmentation.mask.sum() + true.sum())
     say(f"Dice with the lesions that were put in: {dice:.2f} (synthetic and easy; it shows that the program works, not how well)")
