@@ -163,10 +163,11 @@ def small_patient():
 def small_detection(small_patient):
     """What the statistics say of the FLAIR alone; worked out once."""
     from BrainSSLAnomalyLib.detector import detect
-    from BrainSSLAnomalyLib.settings import DetectionSettings, DetectorName
+    from BrainSSLAnomalyLib.settings import AnatomySource, DetectionSettings, DetectorName
     from BrainSSLAnomalyLib.study import Study
 
-    return detect(Study({Modality.FLAIR: small_patient.scans[Modality.FLAIR]}), DetectionSettings(DetectorName.STATISTICAL))
+    quick = DetectionSettings(DetectorName.STATISTICAL, anatomy=AnatomySource.ATLAS)
+    return detect(Study({Modality.FLAIR: small_patient.scans[Modality.FLAIR]}), quick)
 
 
 @pytest.fixture
