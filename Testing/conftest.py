@@ -13,6 +13,7 @@ from BrainSSLAnomalyLib.anatomy import PatientAnatomy, Region, Zone
 from BrainSSLAnomalyLib.detection import Detection, LookedAt, MapName
 from BrainSSLAnomalyLib.preparation.coarse import canonical_grid
 from BrainSSLAnomalyLib.resampling import resample
+from BrainSSLAnomalyLib.settings import AnatomySource, DetectionSettings, DetectorName
 from BrainSSLAnomalyLib.study import Modality, Scan, Volume
 from hypothesis import settings
 
@@ -20,6 +21,9 @@ settings.register_profile("project", deadline=None)  # speed is measured by benc
 settings.load_profile("project")
 
 PROJECT = Path(__file__).resolve().parent.parent
+QUICK = DetectionSettings(DetectorName.STATISTICAL, anatomy=AnatomySource.ATLAS)
+"""Without a network, where something else is tested."""
+
 DATA = Path(os.environ.get("BRAINSSL_DATA", PROJECT.parent / "shared" / "data"))
 
 
@@ -163,11 +167,9 @@ def small_patient():
 def small_detection(small_patient):
     """What the statistics say of the FLAIR alone; worked out once."""
     from BrainSSLAnomalyLib.detector import detect
-    from BrainSSLAnomalyLib.settings import AnatomySource, DetectionSettings, DetectorName
     from BrainSSLAnomalyLib.study import Study
 
-    quick = DetectionSettings(DetectorName.STATISTICAL, anatomy=AnatomySource.ATLAS)
-    return detect(Study({Modality.FLAIR: small_patient.scans[Modality.FLAIR]}), quick)
+    return detect(Study({Modality.FLAIR: small_patient.scans[Modality.FLAIR]}), QUICK)
 
 
 @pytest.fixture

@@ -16,16 +16,14 @@ from BrainSSLAnomalyLib import jobs, worker
 from BrainSSLAnomalyLib.demo import synthetic_patient
 from BrainSSLAnomalyLib.errors import BadSettings, Cancelled
 from BrainSSLAnomalyLib.jobs import Job, JobFailed, Status
-from BrainSSLAnomalyLib.settings import AnatomySource, DetectionSettings, DetectorName, SegmentationSettings, detection_from_dict, to_dict
+from BrainSSLAnomalyLib.settings import DetectionSettings, SegmentationSettings, detection_from_dict, to_dict
 from BrainSSLAnomalyLib.study import Modality, Study
+from conftest import QUICK
 
 REAL = [sys.executable, "-m", "BrainSSLAnomalyLib.worker"]
 posix = pytest.mark.skipif(sys.platform == "win32", reason="signals and address limits are POSIX")
 CANCEL_S = 4.0
 """Two seconds, and two to spare on a machine that is busy with something else."""
-QUICK = DetectionSettings(DetectorName.STATISTICAL, anatomy=AnatomySource.ATLAS)
-"""Without a network, where something else is tested."""
-
 ONE_THREAD = {**os.environ, "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS": "1", "OMP_NUM_THREADS": "1"}
 
 

@@ -149,9 +149,9 @@ def fusion_of(modalities: tuple[Modality, ...], rows: Mapping[str, Mapping[str, 
     from sklearn.linear_model import LogisticRegression
 
     key = table_key(modalities)
+    borrowed = [table for part in subsets(key, rows) for table in rows[part].get(implanted.__name__, ())]
     kinds = dict(rows[key])
-    if implanted.__name__ not in kinds:
-        kinds[implanted.__name__] = [table for part in subsets(key, rows) for table in rows[part].get(implanted.__name__, ())]
+    kinds.setdefault(implanted.__name__, borrowed)
     table = np.concatenate([_weighing_one(tables) for tables in kinds.values() if tables])
     columns, truth, weight = table[:, : len(FEATURES)], table[:, -2] > 0, table[:, -1]
     used = [FEATURES.index(name) for name in features(modalities)]
