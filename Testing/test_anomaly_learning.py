@@ -51,6 +51,20 @@ def test_anomalies_change_the_brain_alone_and_are_marked_only_where_something_ch
     assert torch.equal(images, again[0]) and torch.equal(anomalous, again[1])
 
 
+def test_half_of_the_lesions_have_a_penumbra_in_white_matter_that_is_fainter_than_they_are_and_not_part_of_them():
+    patient = brain()
+    white = patient.is_in(Tissue.WHITE) & patient.inside
+    mask, _ = anomalies.blob(patient, 6.0, white.float(), seeded(0))
+    full = torch.zeros(patient.tissues.shape)
+    full[tuple(slice(n) for n in mask.shape)] = mask
+    shown = [anomalies.with_penumbra(patient, full, seeded(seed)) for seed in range(40)]
+    beyond = [(s - full)[full <= 0.5] for s in shown]
+    assert all((s >= full).all() and torch.equal(s[full > 0.5], full[full > 0.5]) for s in shown)
+    assert 10 < sum(bool(b.any()) for b in beyond) < 30
+    assert all(float(s[s > full].max()) <= 0.5 for s in shown if (s > full).any())
+    assert all((s == full)[~white].all() for s in shown)
+
+
 def test_an_anomaly_is_no_sharper_than_the_slices_of_the_scan_it_is_put_into():
     patient, slices = brain(), Slicing(0, 5)
     sharp, marked = anomalies.add(patient, seeded(1), healthy=0.0)

@@ -169,6 +169,19 @@ def test_ctrl_c_ends_with_code_130_and_leaves_nothing(seconds, scans, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.skipif(os.name == "nt", reason="signals differ")
+def test_ctrl_c_in_the_middle_of_an_import_lets_it_finish_and_stops_right_after(tmp_path):
+    (tmp_path / "slow.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\nprint('imported', flush=True)\n")
+    program = (
+        "import signal, time\n"
+        "from BrainSSLAnomalyLib.cli import _on_interrupt\n"
+        "signal.signal(signal.SIGINT, _on_interrupt)\n"
+        "try:\n    import slow\n    time.sleep(60)\nexcept KeyboardInterrupt:\n    print('stopped')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert done.stdout.split() == ["imported", "stopped"], done.stderr
+
+
 def test_help_shows_examples():
     for command in ("detect", "segment"):
         done = run(command, "--help")

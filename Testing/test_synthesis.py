@@ -223,9 +223,11 @@ def test_spread_covers_the_mask_and_fades_at_its_radius():
     assert float(line[20]) > 0.2 and float(line[:6].max()) == 0 and (line[22:35].diff() <= 1e-6).all()
 
 
-def test_choroid_lining_and_limbic_cortex_are_brighter_on_flair_than_without_bright_places():
+def test_choroid_lining_and_limbic_cortex_are_brighter_on_flair_than_without_bright_places(monkeypatch):
+    from training.synthesis import appearance
     from training.synthesis.appearance import bright_places, draw, mean_intensities
 
+    monkeypatch.setattr(appearance, "AGED", 0.0)
     generator = ScanGenerator(head(), replace(SMALL, rotation_degrees=0.0, shift_mm=0.0))
     labels = generator.warped(8, seeded(0))
     means = mean_intensities((FLAIR, T1), generator.tissue_of_label, 8, seeded(1), at_random=0.0)
@@ -235,6 +237,21 @@ def test_choroid_lining_and_limbic_cortex_are_brighter_on_flair_than_without_bri
     gain = (bright - plain)[:, 0][white]
     assert float(gain.min()) >= 0 and float(gain.max()) > 0.05 and float((gain > 0.02).float().mean()) < 0.6
     assert torch.equal(bright[:, 1][white], plain[:, 1][white]), "T1 has no bright lining"
+
+
+@given(st.integers(0, 1000))
+@settings(max_examples=15)
+def test_old_age_shows_in_white_matter_alone_brighter_on_flair_than_on_t2_darker_on_t1_and_not_in_everybody(seed):
+    from training.synthesis.appearance import aged_white_matter
+
+    labels = torch.from_numpy(CODES[head().maps[0]])[None, None, ::2, ::2, ::2]
+    lateral, white = (sum(labels == c for c in codes).float() for codes in ((4, 43), (2, 41)))
+    patients = aged_white_matter(lateral.expand(16, -1, -1, -1, -1), white, (FLAIR, T2, T1), seeded(seed), 2.0)
+    assert (patients * (1 - white)).abs().max() == 0
+    flair, t2, t1 = patients.unbind(1)
+    assert flair.min() >= 0 and torch.allclose(t2, 0.5 * flair) and torch.allclose(t1, -0.3 * flair)
+    aged = flair.flatten(1).amax(1) > 0
+    assert 0 < int(aged.sum()) < 16 and float(flair.max()) > 0.1
 
 
 def test_sequences_differ_in_how_far_grey_and_fluid_lie_from_white():

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import _thread
 import json
 import os
 import signal
 import sys
 import threading
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from types import FrameType
 from typing import Annotated, Any
 
 import typer
@@ -234,9 +237,21 @@ def demo(
 _interrupted = threading.Event()
 
 
-def _on_interrupt(*_: object) -> None:
-    """Ctrl-C stops at once, and at the next step of the work where a library has swallowed the exception."""
+IMPORT_SECONDS = 0.1
+"""How long after a Ctrl-C in the middle of an import the next try is made."""
+
+
+def _on_interrupt(_: int, frame: FrameType | None) -> None:
+    """Ctrl-C stops at once, and at the next step of the work where a library has swallowed the exception.
+
+    An import is finished first: an exception that passes through that of PyTorch ends the process by abort.
+    """
     _interrupted.set()
+    if any("importlib._bootstrap" in f.f_code.co_filename for f, _ in traceback.walk_stack(frame)):
+        again = threading.Timer(IMPORT_SECONDS, _thread.interrupt_main)
+        again.daemon = True
+        again.start()
+        return
     raise KeyboardInterrupt
 
 

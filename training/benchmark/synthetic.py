@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import typer
+from BrainSSLAnomalyLib.anatomy import Tissue
 from BrainSSLAnomalyLib.detector import deviation_map, scored_voxels, zscore_maps
 from BrainSSLAnomalyLib.resampling import resample
 from BrainSSLAnomalyLib.scoring.healthy_table import healthy_table
@@ -20,7 +21,7 @@ from BrainSSLAnomalyLib.settings import MorphologySettings
 from BrainSSLAnomalyLib.study import Modality, Scan, Study, Volume
 
 from ..data import DATA, load
-from ..synthesis.scans import draw_lesions, draw_scan, draw_tissues, hyperintense
+from ..synthesis.scans import draw_lesions, draw_scan, draw_tissues, hyperintense, with_penumbra
 from ..workers import prepared_as_shipped, processes
 from .measures import dice
 
@@ -40,7 +41,8 @@ def patient(seed: int) -> tuple[Study, Volume | None]:
     else:
         tissues, affine = draw_tissues(labels, np.random.default_rng(drawing))
         mask = draw_lesions(tissues, rng, large=seed % 3 == 2)
-        drawn = draw_scan(labels, order, np.random.default_rng(drawing), change=hyperintense(mask, strength, rng))
+        shown = with_penumbra(mask, tissues == Tissue.WHITE + 1, (1.0, 1.0, 1.0), rng)
+        drawn = draw_scan(labels, order, np.random.default_rng(drawing), change=hyperintense(shown, strength, rng))
         lesions = Volume(mask, affine)
     return Study({m: Scan(v, m, f"synthetic {seed}") for m, v in drawn.scans.items()}), lesions
 

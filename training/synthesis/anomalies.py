@@ -82,15 +82,27 @@ Kind = Callable[[Brain, Tensor, Tensor, torch.Generator], tuple[Tensor, Tensor]]
 
 
 def shifted(brain: Brain, images: Tensor, mask: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Brighter or darker, mostly as disease is; from the tissue beneath, or from the level of white matter."""
-    m = len(brain.modalities)
+    """Brighter or darker, mostly as disease is; from the tissue beneath, or from the level of white matter; half with a penumbra."""
+    m, shown = len(brain.modalities), with_penumbra(brain, mask, generator)
     usual = torch.tensor([USUAL_SIGN[x] for x in brain.modalities], device=images.device)
     anything = uniform((m,), -1, 1, generator).sign()
     sign = torch.where(chance((1,), 0.2, generator), anything, usual).reshape(m, 1, 1, 1)
     amount = uniform((m, 1, 1, 1), 0.8, 4.5, generator)
     base = torch.where(chance((1, 1, 1, 1), 0.5, generator), images, brain.white.expand_as(images))
     grain = 0.25 * smooth_field(1, m, mask.shape, 4 / brain.spacing, generator)[0]
-    return images * (1 - mask) + mask * (base + sign * amount + grain), mask
+    return images * (1 - shown) + shown * (base + sign * amount + grain), mask
+
+
+def with_penumbra(brain: Brain, mask: Tensor, generator: torch.Generator) -> Tensor:
+    """What a lesion makes of the picture: half of the time beyond its edge, fainter, in the white matter around.
+
+    Lesions of white matter have a penumbra that raters leave out (Maillard et al., Stroke 42 (2011) 1917).
+    """
+    if not bool(chance((1,), 0.5, generator)):
+        return mask
+    width, share = float(uniform((1,), 1.5, 5, generator)) / brain.spacing, float(uniform((1,), 0.1, 0.5, generator))
+    around = spread((mask > 0.5).float()[None, None], width)[0, 0] * brain.is_in(Tissue.WHITE) * brain.inside
+    return torch.maximum(mask, share * around)
 
 
 def ringed(brain: Brain, images: Tensor, mask: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:

@@ -26,6 +26,9 @@ _SPREAD[0] = 0.0
 _SPREAD[[Tissue.STRIATUM + 1, Tissue.THALAMUS + 1]] = NUCLEUS_SPREAD
 _SPREAD[Tissue.CEREBELLUM_CORTEX + 2 :] = HEAD_SPREAD
 
+AGED = 0.4
+"""Share of patients with the white matter of old age."""
+
 PLEXUS, PUTAMEN, LIMBIC, LATERAL, FLOWING = (31, 63), (12, 51), (17, 18, 53, 54), (4, 43), (14, 15, 24)
 """FreeSurfer codes that normal bright places are found by."""
 
@@ -94,8 +97,8 @@ def bright_places(
 ) -> Tensor:
     """FLAIR, and to a lesser degree T2 and PD, with what is bright in healthy people.
 
-    Lining and caps of the ventricles, septum, choroid plexus, limbic lobe with insula and cingulate, and fluid that flows. Each
-    person has them to another degree, and some hardly at all.
+    Lining and caps of the ventricles, the white matter of old age, septum, choroid plexus, limbic lobe with insula and cingulate, and
+    fluid that flows. Each person has them to another degree, and some hardly at all.
 
     Args:
         image: (b, m, k, j, i).
@@ -120,6 +123,7 @@ def bright_places(
     patchy = (0.6 + 0.5 * smooth_field(batch, 1, shape, 18 / spacing, generator)).clamp(0, 1.6)
     lining = spread(lateral, uniform((1,), 1.0, 3.0, generator).item() / spacing) * white * patchy
     image = image + share * contrast * lining * each(uniform((batch,), 0.0, 1.6, generator))
+    image = image + contrast * aged_white_matter(lateral, white, modalities, generator, spacing)
     near = spread(where(*PUTAMEN), 14 / spacing) + spread(lateral, 22 / spacing) * 0.8
     limbic = (where(*LIMBIC) + cortex * near).clamp(max=1)
     image = image + share * contrast * limbic * each(uniform((batch,), 0.0, 0.6, generator))
@@ -130,3 +134,26 @@ def bright_places(
     flowing = torch.sigmoid(4 * (blotches.roll(7, 2) - uniform((batch, 1, 1, 1, 1), 1.0, 3.0, generator))) * where(*FLOWING)
     only_flair = (share == 1).float()
     return image * (1 - flowing * only_flair) + flowing * only_flair * level(3) * 0.9
+
+
+def aged_white_matter(lateral: Tensor, white: Tensor, modalities: Sequence[Modality], generator: torch.Generator, spacing: float) -> Tensor:
+    """What old age adds to white matter, as a share of the contrast between cortex and white matter.
+
+    A wide, faint, patchy halo of the ventricles, and faint islands in the deep white matter: raters of lesions leave both out. Bright on
+    FLAIR, less so on T2 and PD, dark on T1.
+
+    Args:
+        lateral, white: (b, 1, k, j, i) float, lateral ventricles and white matter, 0 or 1.
+        spacing: in mm.
+
+    Returns:
+        (b, m, k, j, i), −0.7 to 2.4; 0 in most patients.
+    """
+    batch, shape = lateral.shape[0], lateral.shape[2:]
+    signs = {Modality.FLAIR: 1.0, Modality.T2: 0.5, Modality.PD: 0.5, Modality.T1: -0.3, Modality.T1C: -0.3}
+    sign = torch.tensor([signs.get(m, 0.0) for m in modalities], device=lateral.device).reshape(1, -1, 1, 1, 1)
+    patchy = (0.7 + 0.4 * smooth_field(batch, 1, shape, 10 / spacing, generator)).clamp(0, 1.6)
+    halo = spread(lateral, uniform((1,), 4.0, 16.0, generator).item() / spacing) * patchy
+    islands = torch.sigmoid(4 * (smooth_field(batch, 1, shape, 8 / spacing, generator) - each(uniform((batch,), 1.0, 3.0, generator))))
+    amount = chance((batch,), AGED, generator) * uniform((batch,), 0.0, 1.5, generator)
+    return sign * torch.maximum(halo, islands) * white * each(amount)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from ..data import DATA, load
-from .scans import GAIN, draw_lesions, smooth_noise
+from .scans import GAIN, draw_lesions, smooth_noise, with_penumbra
 
 KEPT_TEXTURE = 0.3
 """Part of a scan's own texture that stays in a lesion."""
@@ -50,7 +50,8 @@ def implanted(seed: int) -> tuple[Study, Volume]:
     healthy = Study({modality: Scan(load(path), modality, path.name)})
     prepared = prepare(healthy)
     mask = lesions_in(prepared, rng, large=seed % 2 == 0)
-    scan = with_lesions(prepared, mask, modality, float(rng.uniform(0.45, 1.1)), rng)
+    shown = with_penumbra(mask, prepared.posterior[Tissue.WHITE] > 0.5, prepared.reference.spacing, rng)
+    scan = with_lesions(prepared, shown, modality, float(rng.uniform(0.45, 1.1)), rng)
     name = f"{path.name}, lesions {seed}"
     return Study({modality: Scan(scan, modality, name)}), scan.with_array(prepared.whole(mask))
 

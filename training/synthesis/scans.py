@@ -5,6 +5,7 @@ A first, plain generator on the CPU. Every random number comes from the generato
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -155,6 +156,21 @@ def draw_lesions(tissues: NDArray[np.uint8], rng: np.random.Generator, *, large:
         mask[box] = np.maximum(mask[box], blob)
     allowed = deep if large else white | (deep & (rng.random() < 0.5))
     return mask * allowed
+
+
+def with_penumbra(
+    mask: NDArray[np.float32], white: NDArray[np.bool_], spacing: Sequence[float], rng: np.random.Generator
+) -> NDArray[np.float32]:
+    """What lesions make of the picture: beyond their edge something fainter in the white matter around, which raters leave out.
+
+    Args:
+        mask: (k, j, i) soft mask of the lesions, 0 to 1.
+        white: (k, j, i) bool, white matter.
+        spacing: of the voxels along k, j and i, in mm.
+    """
+    width, share = rng.uniform(1.0, 3.0), rng.uniform(0.0, 0.5)
+    around = 2 * ndimage.gaussian_filter(mask, [width / mm for mm in spacing]).clip(0, 0.5)
+    return np.maximum(mask, np.float32(share) * around * white)
 
 
 def hyperintense(mask: NDArray[np.float32], strength: float, rng: np.random.Generator):
