@@ -173,9 +173,9 @@ def test_ctrl_c_ends_with_code_130_and_leaves_nothing(seconds, scans, tmp_path):
 def test_ctrl_c_in_the_middle_of_an_import_lets_it_finish_and_stops_right_after(tmp_path):
     (tmp_path / "slow.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\nprint('imported', flush=True)\n")
     program = (
-        "import signal, time\n"
-        "from BrainSSLAnomalyLib.cli import _on_interrupt\n"
-        "signal.signal(signal.SIGINT, _on_interrupt)\n"
+        "import time\n"
+        "from BrainSSLAnomalyLib import interruption\n"
+        "interruption.listen()\n"
         "try:\n    import slow\n    time.sleep(60)\nexcept KeyboardInterrupt:\n    print('stopped')\n"
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, timeout=120)

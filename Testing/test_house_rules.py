@@ -17,6 +17,7 @@ MAY_LEAN_ON = {
     "settings": {"errors"},
     "errors": set(),
     "progress": set(),
+    "interruption": {"errors"},
     "anatomy": set(),
     "resources": set(),
     "resampling": {"study"},

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import _thread
 import json
 import os
-import signal
 import sys
-import threading
-import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from types import FrameType
 from typing import Annotated, Any
 
 import typer
 
-from . import __version__
+from . import __version__, interruption
 from .errors import BrainSSLAnomalyError, Cancelled
 from .progress import Progress
 from .settings import (
@@ -234,33 +229,12 @@ def demo(
     _announce(target, segmentation, quiet, False)
 
 
-_interrupted = threading.Event()
-
-
-IMPORT_SECONDS = 0.1
-"""How long after a Ctrl-C in the middle of an import the next try is made."""
-
-
-def _on_interrupt(_: int, frame: FrameType | None) -> None:
-    """Ctrl-C stops at once, and at the next step of the work where a library has swallowed the exception.
-
-    An import is finished first: an exception that passes through that of PyTorch ends the process by abort.
-    """
-    _interrupted.set()
-    if any("importlib._bootstrap" in f.f_code.co_filename for f, _ in traceback.walk_stack(frame)):
-        again = threading.Timer(IMPORT_SECONDS, _thread.interrupt_main)
-        again.daemon = True
-        again.start()
-        return
-    raise KeyboardInterrupt
-
-
 def main() -> None:
     """Entry point: one sentence for what users can mend (exit code 2), one for what they cannot (1)."""
     debug = "--debug" in sys.argv
     arguments = [a for a in sys.argv[1:] if a != "--debug"]
     try:
-        signal.signal(signal.SIGINT, _on_interrupt)
+        interruption.listen()
         code = app(arguments, standalone_mode=False)
         if code == 130:  # typer makes an exit code of Ctrl-C, in some versions
             _cancel()
@@ -271,7 +245,7 @@ def main() -> None:
             raise
         _stop(str(error), 2)
     except Exception as error:
-        if _interrupted.is_set():  # a library made something else of it
+        if interruption.asked():  # a library made something else of it
             _cancel()
         if hasattr(error, "format_message"):  # the command line itself is wrong: click says how
             _stop(f"{error.format_message()} See --help.", 2)
@@ -390,7 +364,7 @@ def _speaker(quiet: bool) -> Callable[[str], None]:
 @contextmanager
 def _progress(quiet: bool) -> Iterator[Progress]:
     if quiet or not sys.stderr.isatty():
-        yield lambda stage, fraction: _stop_if_interrupted()
+        yield lambda stage, fraction: interruption.check()
         return
     from rich.console import Console
     from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
@@ -401,12 +375,7 @@ def _progress(quiet: bool) -> Iterator[Progress]:
         task = bar.add_task("Reading", total=1.0)
 
         def tell(stage: str, fraction: float) -> None:
-            _stop_if_interrupted()
+            interruption.check()
             bar.update(task, description=stage, completed=fraction)
 
         yield tell
-
-
-def _stop_if_interrupted() -> None:
-    if _interrupted.is_set():
-        raise Cancelled
