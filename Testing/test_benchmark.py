@@ -15,6 +15,7 @@ import typer
 from BrainSSLAnomalyLib.errors import BadResults
 from BrainSSLAnomalyLib.settings import DetectionSettings, DetectorName
 from conftest import make_detection
+from scipy import ndimage
 
 from training.benchmark import __main__ as command
 from training.benchmark import measures
@@ -307,3 +308,23 @@ def test_table_of_kinds_names_the_one_never_trained_on():
     table = kinds.table({"shifted": figures, "foreign": figures}, ("foreign",))
     assert line(table, "**foreign**, never trained on")[1:] == ["0.25 / 0.25"] * 3
     assert line(table, "shifted")[1:] == ["0.25 / 0.25"] * 3
+
+
+def test_a_lower_level_within_the_lesion_is_worth_more_than_one_below_all_of_the_brain(monkeypatch):
+    synthetic = pytest.importorskip("training.benchmark.synthetic", reason="needs torch: pip install 'brain-ssl-anomaly[training]'")
+    found = make_detection()
+    lesion = found.reference.with_array((found.anomaly_score > 0.5).astype(np.float32))
+    halo = np.clip(ndimage.gaussian_filter(lesion.array, 2) * 2, 0, 0.35) * found.brain_mask
+    monkeypatch.setattr(synthetic, "detect", lambda study, settings: replace(found, anomaly_score=np.maximum(found.anomaly_score, halo)))
+    dice = dict(zip(synthetic.CUTS, synthetic.figures("a study", lesion, DetectorName.AUTO), strict=True))
+    assert dice[0.7, 0.2] < dice[0.7, 0.3] < dice[0.7, 0.4] == 1.0
+    ml = dict(zip(synthetic.CUTS, synthetic.figures("a study", None, DetectorName.AUTO), strict=True))
+    assert ml[0.7, 0.4] == pytest.approx(lesion.array.sum() * lesion.voxel_ml) and ml[0.7, 0.2] > ml[0.7, 0.4]
+
+
+def test_thresholds_table_keeps_dice_of_patients_and_millilitres_of_healthy_people_apart():
+    synthetic = pytest.importorskip("training.benchmark.synthetic", reason="needs torch: pip install 'brain-ssl-anomaly[training]'")
+    n = len(synthetic.CUTS)
+    first, *others = synthetic.table("patient", "flair", [[0.5] * n, [0.75] * n], [[0.0] * n, [1.0] * n, [0.25] * n]).splitlines()
+    assert first == "| patient | flair | 0.5 over 0.1 | 0.625 (n 2) | 0.25, 1.00 (n 3) |" and len(others) == n - 1
+    assert "nan" in synthetic.table("implanted", "t1", [[0.5] * n], []).splitlines()[0]

@@ -69,7 +69,7 @@ def test_patients_are_shown_on_demand_alone():
 
 
 def test_synthetic_patients_come_from_label_maps_that_training_has_not_seen():
-    from training.build_model import HELD_OUT, MAPS
+    from training.synthesis.patients import HELD_OUT, MAPS
 
     seeds = {group: [w for g, w in drawn.tasks(0, 3, 0, False) if g == group] for group in (drawn.MADE, drawn.MADE_LESIONS)}
     assert len(seeds[drawn.MADE]) == 3 and len(seeds[drawn.MADE_LESIONS]) == 6

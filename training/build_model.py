@@ -16,7 +16,7 @@ import json
 import os
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import combinations, count, islice
+from itertools import combinations, islice
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -38,11 +38,11 @@ from scipy.stats import trim_mean
 
 from .anomaly_slices import SliceSampler, SliceSettings
 from .anomaly_task import AnomalySettings, shipped
-from .benchmark.synthetic import patient
 from .build_healthy_table import ENOUGH, TRIMMED, bounded, healthy_studies, healthy_volume, subsets
 from .synthesis import heads
 from .synthesis.archive import ARCHIVE, read
 from .synthesis.implanted import implanted
+from .synthesis.patients import patient, unseen_patients
 from .train import read_config
 from .workers import prepared_as_shipped, processes, shipped_model
 
@@ -58,9 +58,6 @@ SETS = (
     (Modality.FLAIR, Modality.T2, Modality.T1),
 )
 """Sets of modalities that are fitted and measured; others borrow from the most similar."""
-
-HELD_OUT, MAPS = 3, 20
-"""Label maps that training never saw are the last ones."""
 
 MOST_LESION, MOST_HEALTHY = 4000, 20_000
 """Voxels taken from a synthetic patient to fit the fusion."""
@@ -80,11 +77,6 @@ RANGES: dict[ScoreName, tuple[float, float]] = {
 """Of the levels in the tables."""
 
 LEVELS = 150
-
-
-def unseen_patients(first: int) -> Iterator[int]:
-    """Seeds from ``first`` on of synthetic patients whose label maps training never saw."""
-    return (seed for seed in count(first) if seed % MAPS >= MAPS - HELD_OUT)
 
 
 def write_weights(weights: Path, config: str) -> None:

@@ -20,10 +20,9 @@ from numpy.typing import NDArray
 from torch.nn import functional
 
 from .benchmark import cases
-from .benchmark.synthetic import patient
-from .build_model import MAPS, unseen_patients
 from .data import DATA, load
 from .synthesis.implanted import implanted
+from .synthesis.patients import MAPS, patient, unseen_patients
 from .workers import prepared_as_shipped, shipped_model
 
 SHOWN = (Modality.FLAIR, Modality.T2, Modality.T1)

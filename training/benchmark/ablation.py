@@ -35,15 +35,15 @@ from numpy.typing import NDArray
 from torch import nn
 
 from ..anomaly_task import AnomalySettings
-from ..build_model import SETS, unseen_patients
+from ..build_model import SETS
 from ..synthesis.archive import ARCHIVE, read
 from ..synthesis.implanted import implanted
+from ..synthesis.patients import patient, unseen_patients
 from ..train import read_config
 from ..workers import prepared_as_shipped, processes, shipped_model
 from . import kinds
 from .measures import cuts, dice
 from .summary import interval
-from .synthetic import patient
 from .tables import END, START, markdown, number, rewrite
 
 TARGET = Path(__file__).resolve().parents[2] / "Documentation" / "ablation.md"

@@ -1,85 +1,95 @@
 """``python -m training.benchmark.synthetic``: what the default thresholds were chosen on.
 
-Synthetic patients drawn from label maps: a third healthy, a third with small white-matter lesions, a third with one large
-lesion, of any strength, with and without skull, with slices of 1 to 5 mm. Seeds differ from those of the healthy table.
+Synthetic patients (`synthesis.patients`) from label maps that training never saw, and real healthy scans with lesions put in
+(`synthesis.implanted`), each looked at by `detect`, cut at every pair of levels. Seeds differ from those of the fusion, of the healthy
+tables and of the ablation. The scans that lesions are put into are those of the healthy tables: without lesions they would say nothing new,
+so that false positives are counted on synthetic healthy scans only.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from functools import partial
+from itertools import islice
+from typing import Annotated
 
 import numpy as np
 import typer
-from BrainSSLAnomalyLib.anatomy import Tissue
-from BrainSSLAnomalyLib.detector import deviation_map, scored_voxels, zscore_maps
+from BrainSSLAnomalyLib.detector import detect
 from BrainSSLAnomalyLib.resampling import resample
-from BrainSSLAnomalyLib.scoring.healthy_table import healthy_table
-from BrainSSLAnomalyLib.scoring.statistical import score_from_deviation
-from BrainSSLAnomalyLib.segmentation.morphology import without_small
-from BrainSSLAnomalyLib.segmentation.thresholds import hysteresis
-from BrainSSLAnomalyLib.settings import MorphologySettings
-from BrainSSLAnomalyLib.study import Modality, Scan, Study, Volume
+from BrainSSLAnomalyLib.scoring.healthy_table import table_key
+from BrainSSLAnomalyLib.segmentation import Segmenter
+from BrainSSLAnomalyLib.settings import DetectionSettings, DetectorName, SegmentationSettings, ThresholdSettings
+from BrainSSLAnomalyLib.study import Modality, Study, Volume
 
-from ..data import DATA, load
-from ..synthesis.scans import draw_lesions, draw_scan, draw_tissues, hyperintense, with_penumbra
-from ..workers import prepared_as_shipped, processes
+from ..synthesis.implanted import implanted
+from ..synthesis.patients import patient, unseen_patients
+from ..workers import processes
 from .measures import dice
 
 SETS = ((Modality.FLAIR,), (Modality.FLAIR, Modality.T2, Modality.T1), (Modality.T2,), (Modality.T1,))
-CUTS = ((0.5, 0.2), (0.5, 0.3), (0.7, 0.2), (0.7, 0.3), (0.8, 0.2), (0.8, 0.3), (0.9, 0.2), (0.9, 0.3), (0.9, 0.5), (0.95, 0.3))
+CUTS = tuple((high, low) for high in (0.5, 0.7, 0.8, 0.9) for low in (0.1, 0.2, 0.3, 0.4, 0.5))
 """Seed and lower level of hysteresis."""
 
+FIRST_PATIENT, FIRST_IMPLANT = 5000, 600
+"""Of the seeds."""
 
-def patient(seed: int) -> tuple[Study, Volume | None]:
-    """A synthetic patient, and the lesions as a soft mask or None."""
-    rng = np.random.default_rng(seed)
-    maps = sorted((DATA / "labels" / "synthseg").glob("training_seg_*.nii.gz"))
-    labels, order = load(maps[seed % len(maps)]), (Modality.FLAIR, Modality.T2, Modality.T1)
-    strength, drawing = rng.uniform(0.45, 1.1), int(rng.integers(1 << 30))
-    if seed % 3 == 0:
-        drawn, lesions = draw_scan(labels, order, np.random.default_rng(drawing)), None
-    else:
-        tissues, affine = draw_tissues(labels, np.random.default_rng(drawing))
-        mask = draw_lesions(tissues, rng, large=seed % 3 == 2)
-        shown = with_penumbra(mask, tissues == Tissue.WHITE + 1, (1.0, 1.0, 1.0), rng)
-        drawn = draw_scan(labels, order, np.random.default_rng(drawing), change=hyperintense(shown, strength, rng))
-        lesions = Volume(mask, affine)
-    return Study({m: Scan(v, m, f"synthetic {seed}") for m, v in drawn.scans.items()}), lesions
+Figures = tuple[str, str, bool, list[float]]
+"""Kind, contrasts, whether there are lesions, and Dice (or false-positive ml) at each of `CUTS`."""
 
 
-def measure(seed: int) -> list[tuple[bool, list[float]]]:
-    """For each of `SETS`: whether there are lesions, and Dice (or false-positive ml) at each of `CUTS`."""
-    study, lesions = patient(seed)
-    prepared = prepared_as_shipped(study)
-    grid, box = prepared.reference, prepared.box
-    maps, scored = zscore_maps(prepared), scored_voxels(prepared)
-    truth = None if lesions is None else resample(lesions, grid.array.shape, grid.affine)[box] > 0.5
-    smallest = MorphologySettings().min_volume_ml
-    results = []
-    for chosen in SETS:
-        table = healthy_table(chosen)
-        deviation = deviation_map(prepared, {m: maps[m] for m in chosen})
-        score = score_from_deviation(deviation, table.levels, table.healthy_ml) * scored
-        masks = [without_small(hysteresis(score, prepared.brain, low, high), smallest, grid.voxel_ml) for high, low in CUTS]
-        figures = [float(m.sum()) * grid.voxel_ml if truth is None else dice(m, truth) for m in masks]
-        results.append((truth is not None, figures))
-    return results
+def measure(detector: DetectorName, case: tuple[Callable[[int], tuple[Study, Volume | None]], int]) -> list[Figures]:
+    """One patient, by each of `SETS` that it has."""
+    draw, seed = case
+    study, lesions = draw(seed)
+    return [
+        (draw.__name__, table_key(chosen), lesions is not None, figures(Study({m: study.scans[m] for m in chosen}), lesions, detector))
+        for chosen in SETS
+        if set(chosen) <= set(study.scans)
+    ]
 
 
-def table(name: str, healthy: Sequence[Sequence[float]], ill: Sequence[Sequence[float]]) -> str:
+def figures(study: Study, lesions: Volume | None, detector: DetectorName) -> list[float]:
+    """Dice, or without lesions false-positive ml, at each of `CUTS`."""
+    detection = detect(study, DetectionSettings(detector=detector, explain=False))
+    segmenter, grid = Segmenter(detection), detection.reference
+    masks = [segmenter.mask(SegmentationSettings(ThresholdSettings(threshold=high, low=low))) for high, low in CUTS]
+    if lesions is None:
+        return [float(mask.sum()) * grid.voxel_ml for mask in masks]
+    truth = resample(lesions, grid.array.shape, grid.affine) > 0.5
+    return [dice(mask, truth) for mask in masks]
+
+
+def table(kind: str, contrasts: str, ill: Sequence[Sequence[float]], healthy: Sequence[Sequence[float]]) -> str:
     """One line for every cut."""
-    rows = zip(CUTS, np.mean(ill, 0), np.median(healthy, 0), strict=True)
-    return "\n".join(f"| {name} | {high:g} over {low:g} | {d:.3f} | {ml:.2f} |" for (high, low), d, ml in rows)
+    missing = [float("nan")] * len(CUTS)
+    found = np.mean(ill, 0) if ill else missing
+    wrong = np.median(healthy, 0) if healthy else missing
+    worst = np.max(healthy, 0) if healthy else missing
+    return "\n".join(
+        f"| {kind} | {contrasts} | {high:g} over {low:g} | {d:.3f} (n {len(ill)}) | {ml:.2f}, {most:.2f} (n {len(healthy)}) |"
+        for (high, low), d, ml, most in zip(CUTS, found, wrong, worst, strict=True)
+    )
 
 
-def main(patients: int = 24, seed: int = 0, workers: int = 2) -> None:
-    """Mean Dice with lesions, and median false positives without, for every cut."""
+def main(
+    detector: DetectorName = DetectorName.AUTO,
+    patients: Annotated[int, typer.Option(help="Synthetic ones, a third of them healthy.")] = 15,
+    implants: Annotated[int, typer.Option(help="Real healthy scans with lesions put in: FLAIR, T2 and T1 in turn.")] = 18,
+    workers: int = 2,
+) -> None:
+    """Mean Dice with lesions, median and most of false positives without, for every cut."""
+    seeds = islice(unseen_patients(FIRST_PATIENT), patients)
+    cases = [*((patient, seed) for seed in seeds), *((implanted, FIRST_IMPLANT + n) for n in range(implants))]
+    found: dict[tuple[str, str], dict[bool, list[list[float]]]] = defaultdict(lambda: {True: [], False: []})
     with processes(workers) as pool:
-        results = list(pool.map(measure, range(seed, seed + patients)))
-    typer.echo("| contrasts | hysteresis | mean Dice | median healthy ml |\n| --- | --- | --- | --- |")
-    for n, chosen in enumerate(SETS):
-        rows = [r[n] for r in results]
-        typer.echo(table("+".join(m.value for m in chosen), [f for ill, f in rows if not ill], [f for ill, f in rows if ill]))
+        for results in pool.map(partial(measure, detector), cases):
+            for kind, contrasts, ill, row in results:
+                found[kind, contrasts][ill].append(row)
+    typer.echo("| patients | contrasts | hysteresis | mean Dice | median and most healthy ml |\n| --- | --- | --- | --- | --- |")
+    for (kind, contrasts), rows in found.items():
+        typer.echo(table(kind, contrasts, rows[True], rows[False]))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,46 @@
+"""Whole synthetic patients, drawn from label maps: what the fusion is fitted on, thresholds are chosen on and the ablation measures.
+
+A third is healthy, a third has small white-matter lesions, a third one large lesion; lesions of any strength, heads with and without
+skull, slices of 1 to 5 mm.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import count
+
+import numpy as np
+from BrainSSLAnomalyLib.anatomy import Tissue
+from BrainSSLAnomalyLib.study import Modality, Scan, Study, Volume
+
+from ..data import DATA, load
+from .scans import draw_lesions, draw_scan, draw_tissues, hyperintense, with_penumbra
+
+HELD_OUT, MAPS = 3, 20
+"""Label maps that training never saw are the last ones."""
+
+
+def unseen_patients(first: int) -> Iterator[int]:
+    """Seeds from ``first`` on of patients whose label maps training never saw."""
+    return (seed for seed in count(first) if seed % MAPS >= MAPS - HELD_OUT)
+
+
+def patient(seed: int) -> tuple[Study, Volume | None]:
+    """A synthetic patient, and the lesions as a soft mask or None.
+
+    Args:
+        seed: its remainder by 3 gives the kind (healthy, small lesions, a large one), that by `MAPS` the label map.
+    """
+    rng = np.random.default_rng(seed)
+    maps = sorted((DATA / "labels" / "synthseg").glob("training_seg_*.nii.gz"))
+    labels, order = load(maps[seed % len(maps)]), (Modality.FLAIR, Modality.T2, Modality.T1)
+    strength, drawing = rng.uniform(0.45, 1.1), int(rng.integers(1 << 30))
+    if seed % 3 == 0:
+        drawn, lesions = draw_scan(labels, order, np.random.default_rng(drawing)), None
+    else:
+        tissues, affine = draw_tissues(labels, np.random.default_rng(drawing))
+        mask = draw_lesions(tissues, rng, large=seed % 3 == 2)
+        shown = with_penumbra(mask, tissues == Tissue.WHITE + 1, (1.0, 1.0, 1.0), rng)
+        drawn = draw_scan(labels, order, np.random.default_rng(drawing), change=hyperintense(shown, strength, rng))
+        lesions = Volume(mask, affine)
+    return Study({m: Scan(v, m, f"synthetic {seed}") for m, v in drawn.scans.items()}), lesions
