@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+import pytest
+from BrainSSLAnomalyLib.errors import BadSettings
 from conftest import PROJECT
 
 MODULE = PROJECT / "BrainSSLAnomaly"
@@ -25,3 +27,10 @@ def test_every_data_source_has_its_licence_in_the_notice():
     notice = (PROJECT / "NOTICE").read_text(encoding="utf-8")
     for words in ("SynthSeg", "SynthSR", "IXI", "CC BY-SA" if "CC BY-SA" in notice else "Creative Commons BY-SA 3.0", "MNI152"):
         assert words in notice
+
+
+def test_nothing_is_measured_by_the_atlas_in_the_anatomy_network_s_name(monkeypatch):
+    workers = pytest.importorskip("training.workers", reason="needs torch: pip install 'brain-ssl-anomaly[model]'")
+    monkeypatch.setattr("BrainSSLAnomalyLib.detector.networks_can_run", lambda: False)
+    with pytest.raises(BadSettings, match="pip install"):
+        workers.prepared_as_shipped(None)

@@ -7,6 +7,7 @@ from functools import lru_cache
 
 import torch
 from BrainSSLAnomalyLib.detector import anatomy_eyes
+from BrainSSLAnomalyLib.errors import BadSettings
 from BrainSSLAnomalyLib.network.model import Model, load_model
 from BrainSSLAnomalyLib.preparation import PreparedStudy, prepare
 from BrainSSLAnomalyLib.settings import Device
@@ -25,5 +26,12 @@ def shipped_model() -> Model:
 
 
 def prepared_as_shipped(study: Study) -> PreparedStudy:
-    """With the anatomy network, as `detect` prepares by default."""
-    return prepare(study, look=anatomy_eyes()[0])
+    """With the anatomy network, as `detect` prepares by default; what is measured by the atlas alone would not hold for it.
+
+    Raises:
+        BadSettings: the network cannot run here.
+    """
+    look, _ = anatomy_eyes()
+    if look is None:
+        raise BadSettings("the anatomy network cannot run without PyTorch and MONAI", "pip install 'brain-ssl-anomaly[model]'")
+    return prepare(study, look=look)
