@@ -84,9 +84,10 @@ def main(
     cases = [*((patient, seed) for seed in seeds), *((implanted, FIRST_IMPLANT + n) for n in range(implants))]
     found: dict[tuple[str, str], dict[bool, list[list[float]]]] = defaultdict(lambda: {True: [], False: []})
     with processes(workers) as pool:
-        for results in pool.map(partial(measure, detector), cases):
+        for (draw, seed), results in zip(cases, pool.map(partial(measure, detector), cases), strict=True):
             for kind, contrasts, ill, row in results:
                 found[kind, contrasts][ill].append(row)
+            typer.echo(f"{draw.__name__} {seed}", err=True)
     typer.echo("| patients | contrasts | hysteresis | mean Dice | median and most healthy ml |\n| --- | --- | --- | --- | --- |")
     for (kind, contrasts), rows in found.items():
         typer.echo(table(kind, contrasts, rows[True], rows[False]))
