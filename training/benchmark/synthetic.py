@@ -2,8 +2,8 @@
 
 Synthetic patients (`synthesis.patients`) from label maps that training never saw, and real healthy scans with lesions put in
 (`synthesis.implanted`), each looked at by `detect`, cut at every pair of levels. Seeds differ from those of the fusion, of the healthy
-tables and of the ablation. The scans that lesions are put into are those of the healthy tables: without lesions they would say nothing new,
-so that false positives are counted on synthetic healthy scans only.
+tables and of the ablation. The real healthy scans are those of the healthy tables, which say how much lies above one level, but not how
+much of that hangs together with something above another.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from BrainSSLAnomalyLib.segmentation import Segmenter
 from BrainSSLAnomalyLib.settings import DetectionSettings, DetectorName, SegmentationSettings, ThresholdSettings
 from BrainSSLAnomalyLib.study import Modality, Study, Volume
 
+from ..build_healthy_table import healthy_studies
 from ..synthesis.implanted import implanted
 from ..synthesis.patients import patient, unseen_patients
 from ..workers import processes
@@ -35,11 +36,18 @@ CUTS = tuple((high, low) for high in (0.5, 0.7, 0.8, 0.9) for low in (0.1, 0.2, 
 FIRST_PATIENT, FIRST_IMPLANT = 5000, 600
 """Of the seeds."""
 
+Case = tuple[Callable[[int], tuple[Study, Volume | None]], int]
 Figures = tuple[str, str, bool, list[float]]
 """Kind, contrasts, whether there are lesions, and Dice (or false-positive ml) at each of `CUTS`."""
 
 
-def measure(detector: DetectorName, case: tuple[Callable[[int], tuple[Study, Volume | None]], int]) -> list[Figures]:
+def calibration(number: int) -> tuple[Study, None]:
+    """A real healthy scan."""
+    _, study = next(islice(healthy_studies(0, 0), number, None))
+    return study(), None
+
+
+def measure(detector: DetectorName, case: Case) -> list[Figures]:
     """One patient, by each of `SETS` that it has."""
     draw, seed = case
     study, lesions = draw(seed)
@@ -77,11 +85,13 @@ def main(
     detector: DetectorName = DetectorName.AUTO,
     patients: Annotated[int, typer.Option(help="Synthetic ones, a third of them healthy.")] = 15,
     implants: Annotated[int, typer.Option(help="Real healthy scans with lesions put in: FLAIR, T2 and T1 in turn.")] = 18,
+    healthy: Annotated[bool, typer.Option(help="The real healthy calibration scans too.")] = True,
     workers: int = 2,
 ) -> None:
     """Mean Dice with lesions, median and most of false positives without, for every cut."""
     seeds = islice(unseen_patients(FIRST_PATIENT), patients)
-    cases = [*((patient, seed) for seed in seeds), *((implanted, FIRST_IMPLANT + n) for n in range(implants))]
+    cases: list[Case] = [*((patient, seed) for seed in seeds), *((implanted, FIRST_IMPLANT + n) for n in range(implants))]
+    cases += ((calibration, n) for n in range(sum(1 for _ in healthy_studies(0, 0)) if healthy else 0))
     found: dict[tuple[str, str], dict[bool, list[list[float]]]] = defaultdict(lambda: {True: [], False: []})
     with processes(workers) as pool:
         for (draw, seed), results in zip(cases, pool.map(partial(measure, detector), cases), strict=True):
