@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from BrainSSLAnomalyLib.preparation.upright import upright
+from BrainSSLAnomalyLib.resources import resource
 from BrainSSLAnomalyLib.scoring import errors
 from BrainSSLAnomalyLib.scoring.fusion import FEATURES, LIMITS, Fusion
 from BrainSSLAnomalyLib.scoring.healthy_table import closest
@@ -47,6 +49,15 @@ def test_densities_rise_with_the_distance_from_healthy_patches():
         near, far = (patches.distance(name)(p) for p in (like, unlike))
         assert near.shape == (1, 1, 1, 1) and float(near) < float(far)
     assert float(patches.distance(ScoreName.COSINE)(unlike)) == pytest.approx(2, abs=0.01)
+
+
+def test_no_score_of_patches_is_fused_since_patches_cannot_say_where_a_lesion_ends():
+    pytest.importorskip("torch", reason="the network's scores need torch: pip install 'brain-ssl-anomaly[model]'")
+    from BrainSSLAnomalyLib.hybrid import LATENT
+
+    shipped = json.loads(resource("Model", "configs", "fusion.json").read_text(encoding="utf-8"))
+    used = {ScoreName(name) for entry in shipped.values() for name in entry["weights"]}
+    assert used <= set(FEATURES) and set(FEATURES) <= set(LIMITS) and not set(FEATURES) & set(LATENT)
 
 
 @given(st.dictionaries(st.sampled_from(FEATURES), st.floats(0, 3), min_size=1), st.integers(0, 100))

@@ -15,8 +15,9 @@ from ..settings import ScoreName
 from ..study import Modality
 from .healthy_table import closest
 
-FEATURES = (ScoreName.STATISTICAL, ScoreName.LOGIT, ScoreName.L1, ScoreName.SSIM, ScoreName.COSINE, ScoreName.ASYMMETRY)
-"""What may be fused."""
+FEATURES = (ScoreName.STATISTICAL, ScoreName.LOGIT, ScoreName.L1, ScoreName.SSIM, ScoreName.ASYMMETRY)
+"""What may be fused: scores of voxels. Those of patches are left out: 16 mm wide, they cannot say where a lesion ends, and wherever the fit
+took the cosine distance in, masks of real lesions grew (``training/README.md``)."""
 
 NOT_WITH_FLAIR = frozenset({ScoreName.ASYMMETRY})
 """Not used where there is a FLAIR: lesions of white matter lie on both sides, and synthetic ones, on which weights are fitted, do not."""
@@ -26,11 +27,9 @@ LIMITS: Mapping[ScoreName, tuple[float, float]] = {
     ScoreName.LOGIT: (-12.0, 12.0),
     ScoreName.L1: (0.0, 4.0),
     ScoreName.SSIM: (0.0, 1.5),
-    ScoreName.COSINE: (0.0, 0.8),
     ScoreName.ASYMMETRY: (-3.0, 8.0),
 }
-"""Beyond these a feature says no more: a single wild one must not outvote all others. Patches of 16 mm cannot say where a lesion ends, so
-that the cosine distance stops where they are surely anomalous."""
+"""Beyond these a feature says no more: a single wild one must not outvote all others."""
 
 
 def features(modalities: Collection[Modality]) -> tuple[ScoreName, ...]:
