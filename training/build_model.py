@@ -15,8 +15,8 @@ from __future__ import annotations
 import json
 import os
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import combinations, islice
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import combinations
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -32,7 +32,7 @@ from BrainSSLAnomalyLib.resampling import resample
 from BrainSSLAnomalyLib.scoring.fusion import FEATURES, LIMITS, features
 from BrainSSLAnomalyLib.scoring.healthy_table import table_key
 from BrainSSLAnomalyLib.settings import Device, ScoreName
-from BrainSSLAnomalyLib.study import Modality, Study, Volume
+from BrainSSLAnomalyLib.study import Modality
 from safetensors.torch import load_file, save_file
 from scipy.stats import trim_mean
 
@@ -42,7 +42,7 @@ from .build_healthy_table import ENOUGH, TRIMMED, bounded, healthy_studies, heal
 from .synthesis import heads
 from .synthesis.archive import ARCHIVE, read
 from .synthesis.implanted import implanted
-from .synthesis.patients import patient, unseen_patients
+from .synthesis.patients import Case, unseen_cases
 from .train import read_config
 from .workers import prepared_as_shipped, processes, shipped_model
 
@@ -117,8 +117,7 @@ def write_patches(archive: Path, real_heads: Path, batches: int = 30) -> None:
 
 def fit_fusion(patients: int, implants: int, workers: int) -> None:
     """Step 3."""
-    seeds = islice(unseen_patients(2000), patients)
-    cases = [*((patient, seed) for seed in seeds), *((implanted, seed) for seed in range(implants))]
+    cases = unseen_cases(2000, patients, 0, implants)
     rows: dict[str, dict[str, list[np.ndarray]]] = defaultdict(lambda: defaultdict(list))
     with processes(workers) as pool:
         for (kind, seed), taken in zip(cases, pool.map(_voxels, cases), strict=True):
@@ -197,7 +196,7 @@ def _weighing_one(tables: list[np.ndarray]) -> np.ndarray:
     return table
 
 
-def _voxels(case: tuple[Callable[[int], tuple[Study, Volume | None]], int]) -> dict[str, np.ndarray]:
+def _voxels(case: Case) -> dict[str, np.ndarray]:
     """Key → (n, features + truth + weight) of one patient with known lesions."""
     draw, seed = case
     study, lesions = draw(seed)

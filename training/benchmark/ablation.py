@@ -10,10 +10,9 @@ from __future__ import annotations
 
 import copy
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from itertools import islice
 from pathlib import Path
 from typing import Annotated
 
@@ -30,7 +29,7 @@ from BrainSSLAnomalyLib.scoring.statistical import score_from_deviation
 from BrainSSLAnomalyLib.segmentation.morphology import without_small
 from BrainSSLAnomalyLib.segmentation.thresholds import hysteresis
 from BrainSSLAnomalyLib.settings import MorphologySettings, ScoreName, SegmentationSettings
-from BrainSSLAnomalyLib.study import Modality, Study, Volume
+from BrainSSLAnomalyLib.study import Modality
 from numpy.typing import NDArray
 from torch import nn
 
@@ -38,7 +37,7 @@ from ..anomaly_task import AnomalySettings
 from ..build_model import SETS
 from ..synthesis.archive import ARCHIVE, read
 from ..synthesis.implanted import implanted
-from ..synthesis.patients import patient, unseen_patients
+from ..synthesis.patients import Case, unseen_cases
 from ..train import read_config
 from ..workers import prepared_as_shipped, processes, shipped_model
 from . import kinds
@@ -83,9 +82,6 @@ class Figures:
     average_precision: float
     dice: float
     found_ml: float
-
-
-Case = tuple[Callable[[int], tuple[Study, Volume | None]], int]
 
 
 def measure(case: Case) -> list[tuple[str, str, Figures]]:
@@ -178,8 +174,7 @@ def main(
     target: Annotated[Path, typer.Option(help="Page whose table is replaced; made if it does not exist.", show_default=False)] = TARGET,
 ) -> None:
     """Measure, and rewrite the table of the ablation page."""
-    seeds = islice(unseen_patients(FIRST_PATIENT), patients)
-    cases: list[Case] = [*((patient, seed) for seed in seeds), *((implanted, FIRST_IMPLANT + n) for n in range(implants))]
+    cases = unseen_cases(FIRST_PATIENT, patients, FIRST_IMPLANT, implants)
     rows: list[tuple[str, str, Figures]] = []
     with processes(workers) as pool:
         for (draw, seed), found in zip(cases, pool.map(measure, cases), strict=True):

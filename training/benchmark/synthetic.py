@@ -9,7 +9,7 @@ much of that hangs together with something above another.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from itertools import islice
 from typing import Annotated
@@ -24,8 +24,7 @@ from BrainSSLAnomalyLib.settings import DetectionSettings, DetectorName, Segment
 from BrainSSLAnomalyLib.study import Modality, Study, Volume
 
 from ..build_healthy_table import healthy_studies
-from ..synthesis.implanted import implanted
-from ..synthesis.patients import patient, unseen_patients
+from ..synthesis.patients import Case, unseen_cases
 from ..workers import processes
 from .measures import dice
 
@@ -36,7 +35,6 @@ CUTS = tuple((high, low) for high in (0.5, 0.7, 0.8, 0.9) for low in (0.1, 0.2, 
 FIRST_PATIENT, FIRST_IMPLANT = 5000, 600
 """Of the seeds."""
 
-Case = tuple[Callable[[int], tuple[Study, Volume | None]], int]
 Figures = tuple[str, str, bool, list[float]]
 """Kind, contrasts, whether there are lesions, and Dice (or false-positive ml) at each of `CUTS`."""
 
@@ -89,9 +87,9 @@ def main(
     workers: int = 2,
 ) -> None:
     """Mean Dice with lesions, median and most of false positives without, for every cut."""
-    seeds = islice(unseen_patients(FIRST_PATIENT), patients)
-    cases: list[Case] = [*((patient, seed) for seed in seeds), *((implanted, FIRST_IMPLANT + n) for n in range(implants))]
-    cases += ((calibration, n) for n in range(sum(1 for _ in healthy_studies(0, 0)) if healthy else 0))
+    cases = unseen_cases(FIRST_PATIENT, patients, FIRST_IMPLANT, implants)
+    if healthy:
+        cases += ((calibration, n) for n, _ in enumerate(healthy_studies(0, 0)))
     found: dict[tuple[str, str], dict[bool, list[list[float]]]] = defaultdict(lambda: {True: [], False: []})
     with processes(workers) as pool:
         for (draw, seed), results in zip(cases, pool.map(partial(measure, detector), cases), strict=True):

@@ -6,15 +6,19 @@ skull, slices of 1 to 5 mm.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from itertools import count
+from collections.abc import Callable, Iterator
+from itertools import count, islice
 
 import numpy as np
 from BrainSSLAnomalyLib.anatomy import Tissue
 from BrainSSLAnomalyLib.study import Modality, Scan, Study, Volume
 
 from ..data import DATA, load
+from .implanted import implanted
 from .scans import draw_lesions, draw_scan, draw_tissues, hyperintense, with_penumbra
+
+Case = tuple[Callable[[int], tuple[Study, Volume | None]], int]
+"""What draws a study and its lesions from a seed, and the seed: light enough to be sent to another process."""
 
 HELD_OUT, MAPS = 3, 20
 """Label maps that training never saw are the last ones."""
@@ -23,6 +27,12 @@ HELD_OUT, MAPS = 3, 20
 def unseen_patients(first: int) -> Iterator[int]:
     """Seeds from ``first`` on of patients whose label maps training never saw."""
     return (seed for seed in count(first) if seed % MAPS >= MAPS - HELD_OUT)
+
+
+def unseen_cases(first_patient: int, patients: int, first_implant: int, implants: int) -> list[Case]:
+    """So many synthetic patients that training never saw, then so many real healthy scans with lesions put in, from these seeds on."""
+    seeds = islice(unseen_patients(first_patient), patients)
+    return [*((patient, seed) for seed in seeds), *((implanted, first_implant + n) for n in range(implants))]
 
 
 def patient(seed: int) -> tuple[Study, Volume | None]:
