@@ -7,7 +7,7 @@ from typing import Annotated
 
 import slicer
 from BrainSSLAnomalyLib.errors import BrainSSLAnomalyError
-from BrainSSLAnomalyLib.settings import AnatomySource, DetectionSettings, DetectorName, Device, SegmentationSettings, ThresholdMethod
+from BrainSSLAnomalyLib.settings import AnatomySource, DetectionSettings, DetectorName, Device, ThresholdMethod, default_segmentation
 from BrainSSLAnomalyLib.study import Modality
 from slicer import vtkMRMLScalarVolumeNode
 from slicer.i18n import tr as _
@@ -178,6 +178,7 @@ class BrainSSLAnomalyWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             if self.run.running or not self.care.ready():
                 return
             scans = self.scans.chosen()
+            self.tuning.suit(scans)
             job = self.logic.startDetection(scans, self.run.settings(self.parameterNode), self.tuning.settings())
             self.run.follow(job, lambda: self.onDetected(job, scans), self.updateDetectButton)
             self.updateDetectButton()
@@ -226,8 +227,8 @@ class BrainSSLAnomalyWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
                 self._showMask()
 
     def onReset(self):
-        """The defaults of threshold and clean-up."""
-        self.tuning.put(SegmentationSettings())
+        """The defaults of threshold and clean-up, for the scans that were looked at."""
+        self.tuning.put(self.session.results.defaults if self.session else default_segmentation(self.scans.chosen()))
         self.onSettingsSettled()
 
     def _resultsAreThere(self):
@@ -295,7 +296,7 @@ class BrainSSLAnomalyLogic(ScriptedLoadableModuleLogic):
         """
         given = {"FLAIR": FLAIR, "T1": T1, "T1c": T1c, "T2": T2, "PD": PD}
         scans = {Modality(name): node for name, node in given.items() if node is not None}
-        job = self.startDetection(scans, settings or DetectionSettings(), SegmentationSettings())
+        job = self.startDetection(scans, settings or DetectionSettings(), default_segmentation(scans))
         try:
             while job.poll().status.value == "running":
                 if progress:

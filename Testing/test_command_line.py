@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from BrainSSLAnomalyLib.demo import synthetic_patient
 from BrainSSLAnomalyLib.imageio import write_volume
+from BrainSSLAnomalyLib.settings import SEED_ON_T1
 from malformed import MALFORMED
 from test_preparation import phantom
 
@@ -198,7 +199,9 @@ def test_the_demo_finds_its_own_lesions_and_prints_where_the_report_is(tmp_path)
 def test_a_dicom_folder_goes_straight_in(data, tmp_path):
     done = run("detect", data / "dicom" / "t1_mprage", "--output", tmp_path / "r", "--json", *QUICK)
     assert done.returncode == 0, done.stderr
-    assert json.loads((tmp_path / "r" / "result.json").read_text())["inputs"][0]["modality"] == "T1"
+    result = json.loads((tmp_path / "r" / "result.json").read_text())
+    assert result["inputs"][0]["modality"] == "T1"
+    assert result["segmentation_settings"]["threshold"]["threshold"] == SEED_ON_T1
 
 
 @pytest.fixture(scope="module")

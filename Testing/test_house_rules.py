@@ -14,7 +14,7 @@ PACKAGE = PROJECT / "BrainSSLAnomaly" / "BrainSSLAnomalyLib"
 LEAVES = {"study", "settings", "errors", "progress", "anatomy", "detection", "resources", "resampling"}
 MAY_LEAN_ON = {
     "study": set(),
-    "settings": {"errors"},
+    "settings": {"errors", "study"},
     "errors": set(),
     "progress": set(),
     "interruption": {"errors"},

@@ -13,10 +13,12 @@ from BrainSSLAnomalyLib.segmentation import Segmenter, morphology, segment, thre
 from BrainSSLAnomalyLib.segmentation.findings import certainty, place
 from BrainSSLAnomalyLib.segmentation.live import scan_score
 from BrainSSLAnomalyLib.settings import (
+    SEED_ON_T1,
     MorphologySettings,
     SegmentationSettings,
     ThresholdMethod,
     ThresholdSettings,
+    default_segmentation,
     segmentation_from_dict,
     to_dict,
 )
@@ -257,6 +259,13 @@ def test_the_scan_score_is_what_a_tenth_of_a_millilitre_reaches():
     assert scan_score(scores, 0.001) == 0
     scores[99] = 0.8
     assert scan_score(scores, 0.001) == pytest.approx(0.8)
+
+
+def test_t1_alone_begins_regions_at_a_higher_level():
+    for seen in ([Modality.T1], [Modality.T1C], [Modality.T1, Modality.T1C]):
+        assert default_segmentation(seen).threshold.threshold == SEED_ON_T1
+    for seen in ([], [Modality.FLAIR], [Modality.T2], [Modality.T1, Modality.T2], [Modality.FLAIR, Modality.T1]):
+        assert default_segmentation(seen) == SegmentationSettings()
 
 
 @given(st.sampled_from(list(ThresholdMethod)), unit, unit, st.floats(0, 100), radii, st.booleans())

@@ -28,6 +28,7 @@ from .settings import (
     SegmentationSettings,
     ThresholdMethod,
     ThresholdSettings,
+    default_segmentation,
 )
 from .study import Modality
 
@@ -45,8 +46,8 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace results th
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only the path of the report.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, for scripts.")]
 Method = Annotated[ThresholdMethod | None, typer.Option(help="How the score becomes a mask.", show_default=False)]
-Threshold = Annotated[float | None, typer.Option(help="Cut on the anomaly score, 0 to 1.", show_default=False)]
-Low = Annotated[float | None, typer.Option(help="Lower cut of hysteresis, 0 to 1.", show_default=False)]
+Threshold = Annotated[float | None, typer.Option(help="Cut on the anomaly score, 0 to 1: 0.7, on T1 alone 0.98.", show_default=False)]
+Low = Annotated[float | None, typer.Option(help="Lower cut of hysteresis, 0 to 1: 0.2.", show_default=False)]
 Percentile = Annotated[float | None, typer.Option(help="For --method percentile, 0 to 100.", show_default=False)]
 Zscore = Annotated[float | None, typer.Option(help="For --method robust-z, in SD.", show_default=False)]
 Opening = Annotated[float | None, typer.Option("--opening-mm", help="Radius of opening, in mm.", show_default=False)]
@@ -99,10 +100,13 @@ def detect(
 
         brain-ssl-anomaly detect --t1 dicom_folder --series 5
     """
-    settings = _changed(
-        SegmentationSettings(),
-        method, threshold, low, percentile, zscore, opening, closing, dilation, erosion, fill_holes, min_volume_ml,
-    )  # fmt: skip
+
+    def changed(settings: SegmentationSettings) -> SegmentationSettings:
+        return _changed(
+            settings, method, threshold, low, percentile, zscore, opening, closing, dilation, erosion, fill_holes, min_volume_ml
+        )
+
+    changed(default_segmentation([Modality.T1]))  # what no scan would make right is said before any is read
     given = {
         m: p
         for m, p in ((Modality.FLAIR, flair), (Modality.T1, t1), (Modality.T1C, t1c), (Modality.T2, t2), (Modality.PD, pd))
@@ -120,7 +124,7 @@ def detect(
             if scan.guessed_from:
                 say(f"{scan.source} is taken as {scan.modality.value} (from {scan.guessed_from})")
         wanted = DetectionSettings(detector, bias_correction, anatomy, score, test_time, explain, device)
-        result = _detect_into(stage, study, wanted, settings, progress, say)
+        result = _detect_into(stage, study, wanted, changed(default_segmentation(study.modalities)), progress, say)
     _announce(target, result, quiet, as_json)
 
 

@@ -16,10 +16,11 @@ from .detection import Detection, LookedAt, MapName
 from .preparation import Look, PreparedStudy, prepare
 from .progress import Progress, silent
 from .scoring.asymmetry import asymmetry
+from .scoring.extent import anomaly_score
 from .scoring.healthy_table import healthy_table
 from .scoring.normative import healthy_z, median_mm
 from .scoring.places import healthy_places
-from .scoring.statistical import EDGE_MM, SOLID_EDGE_MM, SOLID_FLUID, combine, score_from_deviation
+from .scoring.statistical import EDGE_MM, SOLID_EDGE_MM, SOLID_FLUID, combine
 from .settings import AnatomySource, DetectionSettings, DetectorName, Device, ScoreName, to_dict
 from .study import Modality, Study
 
@@ -66,14 +67,14 @@ def detect(study: Study, settings: DetectionSettings = _DEFAULTS, progress: Prog
         unusual = seen.score(score_name)
     table = healthy_table(study.modalities, score_name)
     brain_ml = float(prepared.brain_mask.sum()) * prepared.reference.voxel_ml
-    score = score_from_deviation(unusual, table.levels, table.healthy_ml) * scored_voxels(prepared)
+    score = anomaly_score(unusual, scored_voxels(prepared), table, score_name)
     maps = seen.maps(score) if seen else {}
     seconds = {**prepared.seconds, **(seen.seconds if seen else {}), "Scoring": time.perf_counter() - start}
     progress("Scoring", 1.0)
     return Detection(
         reference=prepared.reference,
         modality=study.reference.modality,
-        anomaly_score=prepared.whole(score.astype(np.float32)),
+        anomaly_score=prepared.whole(score),
         brain_mask=prepared.brain_mask,
         zscores={m: prepared.whole(z) for m, z in zscores.items()},
         anatomy=prepared.anatomy,

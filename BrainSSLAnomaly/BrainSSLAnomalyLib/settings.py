@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import asdict, dataclass, field, fields
 from enum import Enum
 from typing import Any, get_type_hints
 
 from .errors import BadSettings
+from .study import Modality
 
 
 class ThresholdMethod(str, Enum):
@@ -144,6 +146,18 @@ class SegmentationSettings:
 
     threshold: ThresholdSettings = field(default_factory=ThresholdSettings)
     morphology: MorphologySettings = field(default_factory=MorphologySettings)
+
+
+SEED_ON_T1 = 0.98
+"""Seed level of hysteresis where there is nothing but T1: what begins a region must be rarer in healthy brains, and may then reach as
+far as elsewhere. Chosen on synthetic patients, and on real healthy scans with lesions put in and without (``training/README.md``)."""
+
+
+def default_segmentation(modalities: Collection[Modality]) -> SegmentationSettings:
+    """The defaults of the live half for a set of modalities."""
+    if modalities and set(modalities) <= {Modality.T1, Modality.T1C}:
+        return SegmentationSettings(ThresholdSettings(threshold=SEED_ON_T1))
+    return SegmentationSettings()
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 import sys
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from BrainSSLAnomalyLib.errors import BadSettings
+from BrainSSLAnomalyLib.settings import SEED_ON_T1
 from BrainSSLAnomalyLib.study import Modality
 from driving import click, picture, settle, until
 from optional import needed
@@ -97,6 +100,41 @@ def test_sliders_set_before_detection_make_the_first_mask(loaded, small_detectio
     panel.onDetected(job, {Modality.FLAIR: node})
     assert panel.ui.thresholdSlider.value == pytest.approx(0.4) and panel.session.settings.threshold.method.value == "fixed"
     assert panel.session.results.settings == panel.session.settings
+
+
+def test_levels_that_nobody_has_moved_are_those_for_the_scans_chosen(panel, small_patient, monkeypatch):
+    asked = []
+
+    def refuse(scans, detection, segmentation):
+        asked.append(segmentation)
+        raise BadSettings("this is a test", "go on")
+
+    monkeypatch.setattr(panel.logic, "startDetection", refuse)
+    volume = small_patient.scans[Modality.T1].volume
+    add_scan(volume, "Patient T1")
+    click(panel.ui.guessButton)
+    click(panel.ui.detectButton)
+    assert panel.ui.thresholdSlider.value == pytest.approx(SEED_ON_T1) and panel.parameterNode.threshold == pytest.approx(SEED_ON_T1)
+    panel.ui.thresholdSlider.value = 0.6
+    click(panel.ui.detectButton)
+    click(panel.ui.resetButton)
+    add_scan(volume, "Patient FLAIR")
+    click(panel.ui.guessButton)
+    click(panel.ui.detectButton)
+    assert [s.threshold.threshold for s in asked] == pytest.approx([SEED_ON_T1, 0.6, 0.7])
+
+
+def test_results_of_t1_alone_begin_with_its_levels_and_reset_goes_back_to_them(panel, small_patient, small_detection):
+    from BrainSSLAnomalyLib.scene import Results
+
+    node = add_scan(small_patient.scans[Modality.T1].volume, "Patient T1")
+    scan = replace(small_detection.inputs[0], modality=Modality.T1)
+    results = Results.write(replace(small_detection, modality=Modality.T1, inputs=(scan,)), {Modality.T1: node})
+    assert results.settings.threshold.threshold == SEED_ON_T1
+    panel.layers.listResults(results)
+    panel.ui.thresholdSlider.value = 0.5
+    click(panel.ui.resetButton)
+    assert panel.ui.thresholdSlider.value == pytest.approx(SEED_ON_T1)
 
 
 def test_a_second_detection_keeps_rejected_findings_and_edits(detected, small_detection, monkeypatch):

@@ -24,11 +24,11 @@ from BrainSSLAnomalyLib.imageio.writing import RESEARCH_USE
 from BrainSSLAnomalyLib.network.model import Model
 from BrainSSLAnomalyLib.preparation import PreparedStudy
 from BrainSSLAnomalyLib.resampling import resample
+from BrainSSLAnomalyLib.scoring.extent import anomaly_score
 from BrainSSLAnomalyLib.scoring.healthy_table import healthy_table
-from BrainSSLAnomalyLib.scoring.statistical import score_from_deviation
 from BrainSSLAnomalyLib.segmentation.morphology import without_small
 from BrainSSLAnomalyLib.segmentation.thresholds import hysteresis
-from BrainSSLAnomalyLib.settings import MorphologySettings, ScoreName, SegmentationSettings
+from BrainSSLAnomalyLib.settings import MorphologySettings, ScoreName, default_segmentation
 from BrainSSLAnomalyLib.study import Modality
 from numpy.typing import NDArray
 from torch import nn
@@ -149,8 +149,8 @@ def _figures(
     chosen: tuple[Modality, ...],
     truth: NDArray[np.bool_] | None,
 ) -> Figures:
-    healthy, settings = healthy_table(chosen, name), SegmentationSettings()
-    score = score_from_deviation(unusual, healthy.levels, healthy.healthy_ml) * scored_voxels(prepared)
+    settings = default_segmentation(chosen)
+    score = anomaly_score(unusual, scored_voxels(prepared), healthy_table(chosen, name), name)
     mask = hysteresis(score, prepared.brain, settings.threshold.low, settings.threshold.threshold)
     mask = without_small(mask, MorphologySettings().min_volume_ml, prepared.reference.voxel_ml)
     if truth is None:

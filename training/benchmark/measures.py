@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from BrainSSLAnomalyLib.detector import detect
 from BrainSSLAnomalyLib.segmentation import segment
-from BrainSSLAnomalyLib.settings import DetectionSettings, SegmentationSettings
+from BrainSSLAnomalyLib.settings import DetectionSettings, default_segmentation
 from numpy.typing import NDArray
 
 from .cases import Case
@@ -73,7 +73,7 @@ def measure(case: Case, settings: DetectionSettings) -> Measured:
     study = case.study()
     start = time.perf_counter()
     detection = detect(study, settings)
-    found = segment(detection, SegmentationSettings())
+    found = segment(detection, default_segmentation(study.modalities))
     seconds = time.perf_counter() - start
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2
     ml = detection.reference.voxel_ml

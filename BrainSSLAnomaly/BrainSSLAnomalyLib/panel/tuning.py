@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from dataclasses import replace
+from math import isclose
 from typing import Any
 
 import qt
 
-from ..settings import MorphologySettings, SegmentationSettings, ThresholdMethod, ThresholdSettings
+from ..settings import MorphologySettings, SegmentationSettings, ThresholdMethod, ThresholdSettings, default_segmentation
+from ..study import Modality
 
 PAUSE_MS = 50
 _SLIDERS = ("threshold", "low", "percentile", "zscore", "opening", "closing", "dilation", "erosion", "smallest")
@@ -71,6 +74,13 @@ class Tuning:
         finally:
             self._quiet = False
 
+    def suit(self, modalities: Collection[Modality]) -> None:
+        """Go to the default levels for these modalities, if the sliders stand at those for some others: what a user chose stays."""
+        now = self.settings()
+        if any(_same(now.threshold, default_segmentation([m]).threshold) for m in Modality):
+            levels = default_segmentation(modalities).threshold
+            self.put(replace(now, threshold=replace(now.threshold, threshold=levels.threshold, low=levels.low)))
+
     def showRows(self) -> None:
         """Only the sliders that the method listens to."""
         wanted = _ROWS[self.settings().threshold.method]
@@ -91,3 +101,8 @@ class Tuning:
         if not self._quiet:
             self._moved()
             self._timer.start()
+
+
+def _same(one: ThresholdSettings, other: ThresholdSettings) -> bool:
+    """As far as a slider can say."""
+    return one.method is other.method and isclose(one.threshold, other.threshold) and isclose(one.low, other.low)

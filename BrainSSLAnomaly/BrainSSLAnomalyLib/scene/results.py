@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ..anatomy import PatientAnatomy
 from ..detection import Detection, LookedAt, MapName, Segmentation
 from ..errors import BadResults, BrainSSLAnomalyError
-from ..settings import SegmentationSettings, segmentation_from_dict, to_dict
+from ..settings import SegmentationSettings, default_segmentation, segmentation_from_dict, to_dict
 from ..study import Modality, Scan, Volume
 from . import hierarchy
 from .grids import local_affine, world_affine
@@ -178,7 +178,13 @@ class Results:
     @property
     def settings(self) -> SegmentationSettings:
         """Those of the last mask; the defaults before the first."""
-        return segmentation_from_dict(self._record.get("settings", {}))
+        saved = self._record.get("settings")
+        return segmentation_from_dict(saved) if saved else self.defaults
+
+    @property
+    def defaults(self) -> SegmentationSettings:
+        """The default settings for the contrasts that were looked at."""
+        return default_segmentation([Modality(name) for name, *_ in self._record.get("inputs", ())])
 
     @property
     def rejected(self) -> list[tuple[int, int, int]]:

@@ -34,6 +34,11 @@ class HealthyTable:
     peaks: NDArray[np.float64]
     scans: int
 
+    @property
+    def highest(self) -> float:
+        """The highest level above which healthy brains were seen at all: beyond it the table tells nothing apart."""
+        return float(self.levels[np.flatnonzero(self.healthy_ml > 0)[-1]])
+
     def p_value(self, peak: float) -> float:
         """Conformal p-value of a scan: the share of healthy scans at least as unusual, itself counted in.
 
