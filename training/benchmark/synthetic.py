@@ -20,7 +20,7 @@ from BrainSSLAnomalyLib.detector import detect
 from BrainSSLAnomalyLib.resampling import resample
 from BrainSSLAnomalyLib.scoring.healthy_table import table_key
 from BrainSSLAnomalyLib.segmentation import Segmenter
-from BrainSSLAnomalyLib.settings import DetectionSettings, DetectorName, SegmentationSettings, ThresholdSettings
+from BrainSSLAnomalyLib.settings import SEED_ON_T1, DetectionSettings, DetectorName, SegmentationSettings, ThresholdSettings
 from BrainSSLAnomalyLib.study import Modality, Study, Volume
 
 from ..build_healthy_table import healthy_studies
@@ -29,7 +29,7 @@ from ..workers import processes
 from .measures import dice
 
 SETS = ((Modality.FLAIR,), (Modality.FLAIR, Modality.T2, Modality.T1), (Modality.T2,), (Modality.T1,))
-CUTS = tuple((high, low) for high in (0.5, 0.7, 0.8, 0.9) for low in (0.1, 0.2, 0.3, 0.4, 0.5))
+CUTS = tuple((high, low) for high in (0.5, 0.7, 0.9, SEED_ON_T1) for low in (0.1, 0.2, 0.3, 0.4, 0.5))
 """Seed and lower level of hysteresis."""
 
 FIRST_PATIENT, FIRST_IMPLANT = 5000, 600
