@@ -78,7 +78,7 @@ class BrainSSLAnomalyParameterNode:
     percentile: Annotated[float, WithinRange(0, 100)] = 99.0
     zscore: Annotated[float, WithinRange(0, 100)] = 5.0
     opening: Annotated[float, WithinRange(0, 20)] = 0.0
-    closing: Annotated[float, WithinRange(0, 20)] = 0.0
+    closing: Annotated[float, WithinRange(0, 20)] = 3.0
     dilation: Annotated[float, WithinRange(0, 20)] = 0.0
     erosion: Annotated[float, WithinRange(0, 20)] = 0.0
     fillHoles: bool = True

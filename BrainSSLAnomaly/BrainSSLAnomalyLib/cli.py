@@ -50,12 +50,12 @@ Threshold = Annotated[float | None, typer.Option(help="Cut on the anomaly score,
 Low = Annotated[float | None, typer.Option(help="Lower cut of hysteresis, 0 to 1: 0.2.", show_default=False)]
 Percentile = Annotated[float | None, typer.Option(help="For --method percentile, 0 to 100.", show_default=False)]
 Zscore = Annotated[float | None, typer.Option(help="For --method robust-z, in SD.", show_default=False)]
-Opening = Annotated[float | None, typer.Option("--opening-mm", help="Radius of opening, in mm.", show_default=False)]
-Closing = Annotated[float | None, typer.Option("--closing-mm", help="Radius of closing, in mm.", show_default=False)]
-Dilation = Annotated[float | None, typer.Option("--dilation-mm", help="Radius of dilation, in mm.", show_default=False)]
-Erosion = Annotated[float | None, typer.Option("--erosion-mm", help="Radius of erosion, in mm.", show_default=False)]
+Opening = Annotated[float | None, typer.Option("--opening-mm", help="Radius of opening, in mm: 0.", show_default=False)]
+Closing = Annotated[float | None, typer.Option("--closing-mm", help="Radius of closing, in mm: 3.", show_default=False)]
+Dilation = Annotated[float | None, typer.Option("--dilation-mm", help="Radius of dilation, in mm: 0.", show_default=False)]
+Erosion = Annotated[float | None, typer.Option("--erosion-mm", help="Radius of erosion, in mm: 0.", show_default=False)]
 Fill = Annotated[bool | None, typer.Option("--fill-holes/--keep-holes", help="Fill holes in three dimensions.", show_default=False)]
-Smallest = Annotated[float | None, typer.Option("--min-volume-ml", help="Smallest finding, in ml.", show_default=False)]
+Smallest = Annotated[float | None, typer.Option("--min-volume-ml", help="Smallest finding, in ml: 0.03.", show_default=False)]
 
 
 @app.command()

@@ -122,13 +122,13 @@ class MorphologySettings:
     """How the mask is cleaned, in millimetres and millilitres; 0 switches a step off. Applied in this order.
 
     Attributes:
-        opening_mm, closing_mm, dilation_mm, erosion_mm: radius, 0–20 mm.
+        opening_mm, closing_mm, dilation_mm, erosion_mm: radius, 0–20 mm. Closing joins what is one lesion: its parts are not alike.
         fill_holes: fill holes that no path leads out of, in three dimensions.
         min_volume_ml: drop findings smaller than this, 0–100 ml.
     """
 
     opening_mm: float = 0.0
-    closing_mm: float = 0.0
+    closing_mm: float = 3.0
     dilation_mm: float = 0.0
     erosion_mm: float = 0.0
     fill_holes: bool = True

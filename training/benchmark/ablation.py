@@ -26,9 +26,9 @@ from BrainSSLAnomalyLib.preparation import PreparedStudy
 from BrainSSLAnomalyLib.resampling import resample
 from BrainSSLAnomalyLib.scoring.extent import anomaly_score
 from BrainSSLAnomalyLib.scoring.healthy_table import healthy_table
-from BrainSSLAnomalyLib.segmentation.morphology import without_small
+from BrainSSLAnomalyLib.segmentation import morphology
 from BrainSSLAnomalyLib.segmentation.thresholds import hysteresis
-from BrainSSLAnomalyLib.settings import MorphologySettings, ScoreName, default_segmentation
+from BrainSSLAnomalyLib.settings import ScoreName, default_segmentation
 from BrainSSLAnomalyLib.study import Modality
 from numpy.typing import NDArray
 from torch import nn
@@ -152,7 +152,7 @@ def _figures(
     settings = default_segmentation(chosen)
     score = anomaly_score(unusual, scored_voxels(prepared), healthy_table(chosen, name), name)
     mask = hysteresis(score, prepared.brain, settings.threshold.low, settings.threshold.threshold)
-    mask = without_small(mask, MorphologySettings().min_volume_ml, prepared.reference.voxel_ml)
+    mask = morphology.apply(mask, prepared.brain, prepared.reference.spacing, prepared.reference.voxel_ml, settings.morphology)
     if truth is None:
         return Figures(np.nan, np.nan, float(mask.sum()) * prepared.reference.voxel_ml)
     rank = np.where(scored_voxels(prepared), unusual - unusual.min() + 1, 0).astype(np.float32)  # the table's steps would cost order
