@@ -177,8 +177,7 @@ class BrainSSLAnomalyWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         with self.care.explained():
             if self.run.running or not self.care.ready():
                 return
-            scans = self.scans.chosen()
-            self.tuning.suit(scans)
+            self.tuning.suit(scans := self.scans.chosen())
             job = self.logic.startDetection(scans, self.run.settings(self.parameterNode), self.tuning.settings())
             self.run.follow(job, lambda: self.onDetected(job, scans), self.updateDetectButton)
             self.updateDetectButton()

@@ -73,7 +73,7 @@ def measure(case: Case, settings: DetectionSettings) -> Measured:
     study = case.study()
     start = time.perf_counter()
     detection = detect(study, settings)
-    found = segment(detection, default_segmentation(study.modalities))
+    found = segment(detection, default_segmentation([scan.modality for scan in detection.inputs]))
     seconds = time.perf_counter() - start
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2
     ml = detection.reference.voxel_ml
