@@ -40,8 +40,16 @@ def _on_interrupt(_: int, frame: FrameType | None) -> None:
     """Stop at once; but let an import finish first: an exception that passes through that of PyTorch aborts the process."""
     _asked.set()
     if any("importlib._bootstrap" in caller.f_code.co_filename for caller, _ in traceback.walk_stack(frame)):
-        again = threading.Timer(AGAIN_SECONDS, _thread.interrupt_main)
+        again = threading.Timer(AGAIN_SECONDS, _interrupt)
         again.daemon = True
         again.start()
         return
     raise KeyboardInterrupt
+
+
+def _interrupt() -> None:
+    """Like Ctrl-C. A signal to the main thread wakes it where it sleeps or waits, which ``interrupt_main`` does on Windows alone."""
+    if hasattr(signal, "pthread_kill"):
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+    else:
+        _thread.interrupt_main()
