@@ -47,32 +47,24 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace results th
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only the path of the report.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, for scripts.")]
 Method = Annotated[ThresholdMethod | None, typer.Option(help="How the score becomes a mask.", show_default=False)]
-_THRESHOLDS = f"with detect {ThresholdSettings.threshold:g}, on T1 alone {SEED_ON_T1:g}"
-Threshold = Annotated[float | None, typer.Option(help="Cut on the anomaly score, 0 to 1.", show_default=_THRESHOLDS)]
-Low = Annotated[float | None, typer.Option(help="Lower cut of hysteresis, 0 to 1.", show_default=f"with detect {ThresholdSettings.low:g}")]
+
+
+def _number(flag: str, text: str, usual: str) -> Any:
+    """An option that changes one number of the segmentation; ``usual`` is what ``detect`` takes without it."""
+    return typer.Option(flag, help=text, show_default=f"with detect {usual}")
+
+
+_CUT = f"{ThresholdSettings.threshold:g}, on T1 alone {SEED_ON_T1:g}"
+Threshold = Annotated[float | None, _number("--threshold", "Cut on the anomaly score, 0 to 1.", _CUT)]
+Low = Annotated[float | None, _number("--low", "Lower cut of hysteresis, 0 to 1.", f"{ThresholdSettings.low:g}")]
 Percentile = Annotated[float | None, typer.Option(help="For --method percentile, 0 to 100.", show_default=False)]
 Zscore = Annotated[float | None, typer.Option(help="For --method robust-z, in SD.", show_default=False)]
-Opening = Annotated[
-    float | None,
-    typer.Option("--opening-mm", help="Radius of opening, in mm.", show_default=f"with detect {MorphologySettings.opening_mm:g}"),
-]
-Closing = Annotated[
-    float | None,
-    typer.Option("--closing-mm", help="Radius of closing, in mm.", show_default=f"with detect {MorphologySettings.closing_mm:g}"),
-]
-Dilation = Annotated[
-    float | None,
-    typer.Option("--dilation-mm", help="Radius of dilation, in mm.", show_default=f"with detect {MorphologySettings.dilation_mm:g}"),
-]
-Erosion = Annotated[
-    float | None,
-    typer.Option("--erosion-mm", help="Radius of erosion, in mm.", show_default=f"with detect {MorphologySettings.erosion_mm:g}"),
-]
+Opening = Annotated[float | None, _number("--opening-mm", "Radius of opening, in mm.", f"{MorphologySettings.opening_mm:g}")]
+Closing = Annotated[float | None, _number("--closing-mm", "Radius of closing, in mm.", f"{MorphologySettings.closing_mm:g}")]
+Dilation = Annotated[float | None, _number("--dilation-mm", "Radius of dilation, in mm.", f"{MorphologySettings.dilation_mm:g}")]
+Erosion = Annotated[float | None, _number("--erosion-mm", "Radius of erosion, in mm.", f"{MorphologySettings.erosion_mm:g}")]
 Fill = Annotated[bool | None, typer.Option("--fill-holes/--keep-holes", help="Fill holes in three dimensions.", show_default=False)]
-Smallest = Annotated[
-    float | None,
-    typer.Option("--min-volume-ml", help="Smallest finding, in ml.", show_default=f"with detect {MorphologySettings.min_volume_ml:g}"),
-]
+Smallest = Annotated[float | None, _number("--min-volume-ml", "Smallest finding, in ml.", f"{MorphologySettings.min_volume_ml:g}")]
 
 
 @app.command()
