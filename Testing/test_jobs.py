@@ -221,7 +221,7 @@ def test_the_real_worker_starved_of_memory_is_explained(started, small_study, mi
     )
     if not sys.platform.startswith("linux"):
         pytest.skip("address space is limited on Linux alone")
-    state = until(started([sys.executable, "-c", code], small_study))
+    state = until(started([sys.executable, "-c", code], small_study, silence_s=15))
     if state.status is not Status.DONE:
         assert state.status is Status.FAILED and one_clear_sentence(state.sentence), state
         # A library may wait for ever for a thread that it had no memory to start: then the silence is what can be told.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from importlib.util import find_spec
 
 import numpy as np
@@ -39,7 +40,7 @@ torch = pytest.importorskip("torch", reason="the model needs torch: pip install 
 monai = pytest.importorskip("monai", reason="the model needs MONAI: pip install 'brain-ssl-anomaly[model]'")
 pytest.importorskip("einops", reason="MONAI's transformer needs einops: pip install 'brain-ssl-anomaly[model]'")
 
-from BrainSSLAnomalyLib.hybrid import finding_gradcam  # noqa: E402
+from BrainSSLAnomalyLib import hybrid  # noqa: E402
 from BrainSSLAnomalyLib.network import bundle  # noqa: E402
 from BrainSSLAnomalyLib.network.model import BUNDLE, PATCHES, StackedNetwork, load_model, torch_device  # noqa: E402
 
@@ -112,7 +113,7 @@ def test_a_detection_comes_with_every_map_on_the_grid_of_the_scan(found, patient
 
 def test_the_grad_cam_of_all_that_was_marked_asked_again_is_that_of_the_detection(found):
     brain = found.reference.with_array(found.brain_mask)
-    again = finding_gradcam(found.looked_at, brain, found.anomaly_score > EXPLAINED, load_model(Device.CPU))
+    again = hybrid.finding_gradcam(found.looked_at, brain, found.anomaly_score > EXPLAINED, load_model(Device.CPU))
     assert np.abs(again - found.maps[MapName.GRADCAM])[found.brain_mask].max() < 0.02
 
 
@@ -181,19 +182,28 @@ def test_the_scan_turned_upside_down_and_back_to_front_gives_the_same_maps(found
     turned[:3, 3] += turned[:3, :3] @ (np.array(grid.array.shape[::-1]) - 1)
     turned[:3, :3] *= -1
     flipped = type(grid)(np.ascontiguousarray(grid.array[::-1, ::-1, ::-1]), turned)
-    other = detect(Study({Modality.FLAIR: type(scan)(flipped, Modality.FLAIR, "turned")}), HYBRID)
+    other = detect(Study({Modality.FLAIR: type(scan)(flipped, Modality.FLAIR, "turned")}), replace(HYBRID, explain=False))
     back = other.anomaly_score[::-1, ::-1, ::-1]
     assert np.mean(np.abs(back - found.anomaly_score) > 0.1) < 0.002
 
 
 @pytest.fixture(scope="module")
-def prepared(patient):
-    return prepare(patient[0])
+def looked(patient):
+    """The patient prepared, and what the network sees there with every distance: once for all scores."""
+    prepared = prepare(patient[0])
+    return prepared, hybrid.view(prepared, load_model(Device.CPU), latent=hybrid.LATENT), detector.zscore_maps(prepared)
 
 
 @pytest.mark.parametrize("score", [s for s in ScoreName if s is not ScoreName.FUSED])
-def test_every_score_can_be_chosen(score, patient, prepared, monkeypatch):
-    monkeypatch.setattr(detector, "prepare", lambda *_, **__: prepared)  # once for all scores
+def test_every_score_can_be_chosen(score, patient, looked, monkeypatch):
+    prepared, whole, zscores = looked
+
+    def view(*_, latent, **__):
+        return replace(whole, seen=replace(whole.seen, distances={name.value: whole.seen.distances[name.value] for name in latent}))
+
+    monkeypatch.setattr(detector, "prepare", lambda *_, **__: prepared)
+    monkeypatch.setattr(detector, "zscore_maps", lambda *_, **__: zscores)
+    monkeypatch.setattr(hybrid, "view", view)
     detection = detect(patient[0], DetectionSettings(DetectorName.HYBRID, score=score, explain=False, device=Device.CPU))
     assert detection.facts["score"] == score.value and detection.anomaly_score.max() > 0
     assert MapName.GRADCAM not in detection.maps
@@ -206,7 +216,9 @@ def test_a_gpu_that_is_not_there_is_missed_in_a_sentence(monkeypatch):
         torch_device(Device.CUDA)
 
 
-def test_looking_can_be_stopped(patient):
+def test_looking_can_be_stopped(patient, looked, monkeypatch):
+    monkeypatch.setattr(detector, "prepare", lambda *_, **__: looked[0])
+
     def stop(stage: str, fraction: float) -> None:
         if stage == "Looking for anomalies":
             raise Cancelled
