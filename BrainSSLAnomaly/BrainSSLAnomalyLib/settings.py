@@ -148,7 +148,7 @@ class SegmentationSettings:
     morphology: MorphologySettings = field(default_factory=MorphologySettings)
 
 
-SEED_ON_T1 = 0.98
+SEED_ON_T1 = 0.99
 """Seed level of hysteresis where there is nothing but T1: what begins a region must be rarer in healthy brains, and may then reach as
 far as elsewhere. Chosen on synthetic patients, and on real healthy scans with lesions put in and without (``training/README.md``)."""
 

@@ -29,7 +29,7 @@ from ..workers import processes
 from .measures import dice
 
 SETS = ((Modality.FLAIR,), (Modality.FLAIR, Modality.T2, Modality.T1), (Modality.T2,), (Modality.T1,))
-CUTS = tuple((high, low) for high in (0.5, 0.7, 0.9, SEED_ON_T1) for low in (0.1, 0.2, 0.3, 0.4, 0.5))
+CUTS = tuple((high, low) for high in (0.5, 0.7, 0.9, 0.98, SEED_ON_T1) for low in (0.1, 0.2, 0.3, 0.4, 0.5))
 """Seed and lower level of hysteresis."""
 
 FIRST_PATIENT, FIRST_IMPLANT = 5000, 600
