@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from functools import cached_property
 
-import cc3d
 import numpy as np
 from numpy.typing import NDArray
 
 from ..settings import ThresholdMethod, ThresholdSettings
+from .morphology import at, pieces
 
 Score = NDArray[np.float32]
 Mask = NDArray[np.bool_]
@@ -74,11 +74,10 @@ def _above(score: Score, brain: Mask, level: float) -> Mask:
 
 def hysteresis(score: Score, brain: Mask, low: float, high: float) -> Mask:
     """Regions of at least ``low`` that hold a voxel of at least ``high`` (26-connected)."""
-    labels = cc3d.connected_components(fixed(score, brain, low), connectivity=26)
-    keep = np.zeros(int(labels.max()) + 1, bool)
-    keep[labels[fixed(score, brain, high)]] = True
-    keep[0] = False
-    return keep[labels]
+    inside, numbers = pieces(fixed(score, brain, low))
+    seeded = np.zeros(int(numbers.max(initial=0)) + 1, bool)
+    seeded[numbers[score.ravel()[inside] >= np.float32(high)]] = True
+    return at(inside, seeded[numbers], score.shape)
 
 
 def level(settings: ThresholdSettings, scores: BrainScores) -> float:
