@@ -19,7 +19,6 @@ from BrainSSLAnomalyLib.resampling import ras_matrix, resample
 from BrainSSLAnomalyLib.settings import AnatomySource
 from BrainSSLAnomalyLib.study import Modality, Study, Volume
 from scipy import ndimage
-from scipy.spatial.transform import Rotation
 
 from ..data import DATA, load
 from .cases import EVALUATION, healthy, patients
@@ -82,24 +81,6 @@ def ixi(look: Look | None, count: int) -> Iterator[tuple[str, str]]:
     yield f"IXI calibration, {len(scores)} subjects: brain mask Dice", f"median {np.median(scores):.3f}, worst {min(scores):.3f}"
 
 
-def poses(count: int = 20) -> Iterator[tuple[str, str]]:
-    """A scan rotated by up to 30° about any axis and shifted by up to 40 mm, against the registration of the unmoved scan by the atlas."""
-    template, modality = load_template(), Modality.FLAIR
-    volume = read_scan(EVALUATION / "ms_26" / "flair.nii.gz", modality).volume
-    rested = register_to_template(volume, modality, template, skull=False)
-    middle = (volume.affine @ [*((np.array(volume.array.shape[::-1]) - 1) / 2), 1])[:3]
-    rng = np.random.default_rng(26)
-    apart = []
-    for _ in range(count):
-        axis, shift = (v / np.linalg.norm(v) for v in rng.standard_normal((2, 3)))
-        motion = np.eye(4)
-        motion[:3, :3] = Rotation.from_rotvec(axis * rng.uniform(0, 30), degrees=True).as_matrix()
-        motion[:3, 3] = middle + shift * rng.uniform(0, 40) - motion[:3, :3] @ middle
-        found = register_to_template(Volume(volume.array, motion @ volume.affine), modality, template, skull=False)
-        apart.append(mean_displacement(found, template, motion @ rested))
-    yield f"ms_26 from {count} poses: displacement", f"median {np.median(apart):.2f}, worst {max(apart):.2f} mm"
-
-
 def likenesses() -> Iterator[tuple[str, str]]:
     """How far every scan of a patient or a healthy person looks like a brain in its contrast; phantoms are in the tests."""
     template = load_template()
@@ -118,7 +99,7 @@ def main(subjects: int = 20, anatomy: AnatomySource = AnatomySource.NETWORK) -> 
     """Print every figure as it comes."""
     look, _ = anatomy_eyes(anatomy)
     typer.echo("| what | measured |\n| --- | --- |")
-    for figures in (raw(look), poses(), gliomas(look), likenesses(), ixi(look, subjects)):
+    for figures in (raw(look), gliomas(look), likenesses(), ixi(look, subjects)):
         for what, value in figures:
             typer.echo(f"| {what} | {value} |")
 
