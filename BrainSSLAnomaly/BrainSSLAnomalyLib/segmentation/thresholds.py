@@ -75,9 +75,8 @@ def _above(score: Score, brain: Mask, level: float) -> Mask:
 def hysteresis(score: Score, brain: Mask, low: float, high: float) -> Mask:
     """Regions of at least ``low`` that hold a voxel of at least ``high`` (26-connected)."""
     inside, numbers = pieces(fixed(score, brain, low))
-    seeded = np.zeros(int(numbers.max(initial=0)) + 1, bool)
-    seeded[numbers[score.ravel()[inside] >= np.float32(high)]] = True
-    return at(inside, seeded[numbers], score.shape)
+    seeded = numbers[score.ravel()[inside] >= np.float32(high)]
+    return at(inside, np.isin(numbers, seeded), score.shape)
 
 
 def level(settings: ThresholdSettings, scores: BrainScores) -> float:
