@@ -6,9 +6,16 @@ import time
 from typing import Annotated
 
 import slicer
-from BrainSSLAnomalyLib.errors import BrainSSLAnomalyError
-from BrainSSLAnomalyLib.settings import AnatomySource, DetectionSettings, DetectorName, Device, ThresholdMethod, default_segmentation
-from BrainSSLAnomalyLib.study import Modality
+from BrainSSLAnomalyLib.core.errors import BrainSSLAnomalyError
+from BrainSSLAnomalyLib.core.settings import (
+    AnatomySource,
+    DetectionSettings,
+    DetectorName,
+    Device,
+    ThresholdMethod,
+    default_segmentation,
+)
+from BrainSSLAnomalyLib.core.study import Modality
 from slicer import vtkMRMLScalarVolumeNode
 from slicer.i18n import tr as _
 from slicer.i18n import translate
@@ -29,7 +36,13 @@ class BrainSSLAnomaly(ScriptedLoadableModule):
         ScriptedLoadableModule.__init__(self, parent)
         parent.title = _("Brain SSL Anomaly")
         parent.categories = [translate("qSlicerAbstractCoreModule", "Segmentation")]
-        parent.dependencies = ["Segmentations", "SubjectHierarchy", "Volumes", "Colors", "Terminologies"]
+        parent.dependencies = [
+            "Segmentations",
+            "SubjectHierarchy",
+            "Volumes",
+            "Colors",
+            "Terminologies",
+        ]
         parent.contributors = ["BrainSSLAnomaly authors"]
         parent.helpText = (
             _(
@@ -38,7 +51,9 @@ class BrainSSLAnomaly(ScriptedLoadableModule):
             )
             + ' <a href="https://github.com/BrainSSLAnomaly/BrainSSLAnomaly">github.com/BrainSSLAnomaly</a>'
         )
-        parent.acknowledgementText = _("The bundled anatomy is made from public data; the file NOTICE names every source and its licence.")
+        parent.acknowledgementText = _(
+            "The bundled anatomy is made from public data; the file NOTICE names every source and its licence."
+        )
         slicer.app.connect("startupCompleted()", self.onStartupCompleted)
 
     def setup(self):
@@ -72,7 +87,9 @@ class BrainSSLAnomalyParameterNode:
     opacity: Annotated[float, WithinRange(0, 1)] = 0.6
     linkViews: bool = True
     showSurface: bool = False
-    method: Annotated[str, Choice([m.value for m in ThresholdMethod])] = ThresholdMethod.HYSTERESIS.value
+    method: Annotated[str, Choice([m.value for m in ThresholdMethod])] = (
+        ThresholdMethod.HYSTERESIS.value
+    )
     threshold: Annotated[float, WithinRange(0, 1)] = 0.7
     low: Annotated[float, WithinRange(0, 1)] = 0.2
     percentile: Annotated[float, WithinRange(0, 100)] = 99.0
@@ -178,14 +195,18 @@ class BrainSSLAnomalyWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             if self.run.running or not self.care.ready():
                 return
             self.tuning.suit(scans := self.scans.chosen())
-            job = self.logic.startDetection(scans, self.run.settings(self.parameterNode), self.tuning.settings())
+            job = self.logic.startDetection(
+                scans, self.run.settings(self.parameterNode), self.tuning.settings()
+            )
             self.run.follow(job, lambda: self.onDetected(job, scans), self.updateDetectButton)
             self.updateDetectButton()
 
     def onDetected(self, job, scans):
         """Put the results into the scene and show them."""
         with self.care.explained(), slicer.util.RenderBlocker():
-            settings = self.tuning.settings()  # choosing results brings back theirs; these are the user's now
+            settings = (
+                self.tuning.settings()
+            )  # choosing results brings back theirs; these are the user's now
             results = self.logic.finishDetection(job, scans)
             self.mayFollow = not results.edited or self.care.mayReplace(results)
             self.layers.listResults(results)
@@ -227,7 +248,11 @@ class BrainSSLAnomalyWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def onReset(self):
         """The defaults of threshold and clean-up, for the scans that were looked at."""
-        self.tuning.put(self.session.results.defaults if self.session else default_segmentation(self.scans.chosen()))
+        self.tuning.put(
+            self.session.results.defaults
+            if self.session
+            else default_segmentation(self.scans.chosen())
+        )
         self.onSettingsSettled()
 
     def _resultsAreThere(self):
@@ -295,7 +320,9 @@ class BrainSSLAnomalyLogic(ScriptedLoadableModuleLogic):
         """
         given = {"FLAIR": FLAIR, "T1": T1, "T1c": T1c, "T2": T2, "PD": PD}
         scans = {Modality(name): node for name, node in given.items() if node is not None}
-        job = self.startDetection(scans, settings or DetectionSettings(), default_segmentation(scans))
+        job = self.startDetection(
+            scans, settings or DetectionSettings(), default_segmentation(scans)
+        )
         try:
             while job.poll().status.value == "running":
                 if progress:
@@ -344,7 +371,9 @@ class BrainSSLAnomalyLogic(ScriptedLoadableModuleLogic):
         from BrainSSLAnomalyLib import jobs, panel, scene
 
         study = scene.study_from_nodes(scans)
-        return jobs.start_detection(study, detectionSettings, segmentationSettings, panel.python(), panel.environment())
+        return jobs.start_detection(
+            study, detectionSettings, segmentationSettings, panel.python(), panel.environment()
+        )
 
     def finishDetection(self, job, scans):
         """The results of a job that is done, in the scene.

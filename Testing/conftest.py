@@ -9,12 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from BrainSSLAnomalyLib.anatomy import PatientAnatomy, Region, Zone
-from BrainSSLAnomalyLib.detection import Detection, LookedAt, MapName
-from BrainSSLAnomalyLib.preparation.coarse import canonical_grid
-from BrainSSLAnomalyLib.resampling import resample
-from BrainSSLAnomalyLib.settings import AnatomySource, DetectionSettings, DetectorName
-from BrainSSLAnomalyLib.study import Modality, Scan, Volume
+from BrainSSLAnomalyLib.core.anatomy import PatientAnatomy, Region, Zone
+from BrainSSLAnomalyLib.core.resampling import resample
+from BrainSSLAnomalyLib.core.results import Detection, LookedAt, MapName
+from BrainSSLAnomalyLib.core.settings import AnatomySource, DetectionSettings, DetectorName
+from BrainSSLAnomalyLib.core.study import Modality, Scan, Volume
+from BrainSSLAnomalyLib.preparation.canonical import canonical_grid
 from hypothesis import settings
 
 settings.register_profile("project", deadline=None)  # speed is measured by benchmarks, not by tests
@@ -157,7 +157,7 @@ def module():
 @pytest.fixture(scope="session")
 def small_patient():
     """A synthetic patient on a grid of 4 mm."""
-    from BrainSSLAnomalyLib.demo import synthetic_patient
+    from BrainSSLAnomalyLib.phantom.patient import synthetic_patient
 
     study, _ = synthetic_patient(0, 4.0)
     return study
@@ -166,8 +166,8 @@ def small_patient():
 @pytest.fixture(scope="session")
 def small_detection(small_patient):
     """What the statistics say of the FLAIR alone; worked out once."""
-    from BrainSSLAnomalyLib.detector import detect
-    from BrainSSLAnomalyLib.study import Study
+    from BrainSSLAnomalyLib.core.study import Study
+    from BrainSSLAnomalyLib.detection.detect import detect
 
     return detect(Study({Modality.FLAIR: small_patient.scans[Modality.FLAIR]}), QUICK)
 

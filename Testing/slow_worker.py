@@ -7,7 +7,7 @@ import sys
 import time
 from pathlib import Path
 
-from BrainSSLAnomalyLib.worker import CANCEL, RESULTS
+from BrainSSLAnomalyLib.jobs.worker import CANCEL, RESULTS
 
 
 def say(**message):

@@ -7,17 +7,22 @@ import shutil
 
 import numpy as np
 import pytest
-from BrainSSLAnomalyLib import detector
-from BrainSSLAnomalyLib.anatomy import Structure
-from BrainSSLAnomalyLib.errors import DamagedModel
-from BrainSSLAnomalyLib.resources import resource
-from BrainSSLAnomalyLib.settings import AnatomySource
+from BrainSSLAnomalyLib.core.anatomy import Structure
+from BrainSSLAnomalyLib.core.errors import DamagedModel
+from BrainSSLAnomalyLib.core.resources import resource
+from BrainSSLAnomalyLib.core.settings import AnatomySource
+from BrainSSLAnomalyLib.detection import detect as detector
 
 pytest.importorskip("torch", reason="the network needs torch: pip install 'brain-ssl-anomaly[model]'")
 monai = pytest.importorskip("monai", reason="the network needs MONAI: pip install 'brain-ssl-anomaly[model]'")
 
-from BrainSSLAnomalyLib.network import bundle  # noqa: E402
-from BrainSSLAnomalyLib.network.anatomy import BUNDLE, AnatomyNetwork, load_anatomy_network, looker  # noqa: E402
+from BrainSSLAnomalyLib.network import bundle
+from BrainSSLAnomalyLib.network.anatomy import (
+    BUNDLE,
+    AnatomyNetwork,
+    load_anatomy_network,
+    looker,
+)
 
 
 @pytest.fixture

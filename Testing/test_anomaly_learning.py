@@ -10,21 +10,21 @@ torch = pytest.importorskip("torch", reason="learning needs torch: pip install '
 pytest.importorskip("monai", reason="the hybrid needs MONAI: pip install 'brain-ssl-anomaly[model]'")
 pytest.importorskip("einops", reason="MONAI's transformer needs einops: pip install 'brain-ssl-anomaly[model]'")
 
-from BrainSSLAnomalyLib.anatomy import Tissue  # noqa: E402
-from BrainSSLAnomalyLib.network.hybrid import CHANNELS, HybridNetwork, HybridSettings  # noqa: E402
-from BrainSSLAnomalyLib.network.slices import AS_IT_IS, MIRRORED, look  # noqa: E402
-from BrainSSLAnomalyLib.study import Modality  # noqa: E402
-from test_synthesis import head, seeded  # noqa: E402
+from BrainSSLAnomalyLib.core.anatomy import Tissue
+from BrainSSLAnomalyLib.core.study import Modality
+from BrainSSLAnomalyLib.network.hybrid import CHANNELS, HybridNetwork, HybridSettings
+from BrainSSLAnomalyLib.network.inference import AS_IT_IS, MIRRORED, look
+from test_synthesis import head, seeded
 
-from training.anomaly_slices import GAIN, SHIFT, SliceSettings, widened  # noqa: E402
-from training.anomaly_task import AnomalySettings, AnomalyTask, Learner, settings_from, shipped  # noqa: E402
-from training.pretext.contrastive import Queue, nt_xent  # noqa: E402
-from training.pretext.masked import masked  # noqa: E402
-from training.pretext.rotation import rotated  # noqa: E402
-from training.pretext.shuffle import ORDERS, shuffled  # noqa: E402
-from training.synthesis import anomalies  # noqa: E402
-from training.synthesis.acquisition import Slicing  # noqa: E402
-from training.train import CONFIGS, read_config  # noqa: E402
+from training.anomaly_slices import GAIN, SHIFT, SliceSettings, widened
+from training.anomaly_task import AnomalySettings, AnomalyTask, Learner, settings_from, shipped
+from training.pretext.contrastive import Queue, nt_xent
+from training.pretext.masked import masked
+from training.pretext.rotation import rotated
+from training.pretext.shuffle import ORDERS, shuffled
+from training.synthesis import anomalies
+from training.synthesis.acquisition import Slicing
+from training.train import CONFIGS, read_config
 
 SMALL = HybridSettings(features=(16, 32), layers=1, heads=4, embedding=128)
 

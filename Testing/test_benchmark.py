@@ -12,8 +12,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import typer
-from BrainSSLAnomalyLib.errors import BadResults
-from BrainSSLAnomalyLib.settings import DetectionSettings, DetectorName
+from BrainSSLAnomalyLib.core.errors import BadResults
+from BrainSSLAnomalyLib.core.settings import DetectionSettings, DetectorName
 from conftest import make_detection
 from scipy import ndimage
 
@@ -23,7 +23,17 @@ from training.benchmark.lesionwise import LesionWise, lesion_wise, pooled
 from training.benchmark.measures import Measured
 from training.benchmark.results import Results, read, write
 from training.benchmark.summary import auroc, groups, interval, scan_level
-from training.benchmark.tables import END, START, between_markers, case_table, group_table, page_body, rewrite, scan_table, size_table
+from training.benchmark.tables import (
+    END,
+    START,
+    between_markers,
+    case_table,
+    group_table,
+    page_body,
+    rewrite,
+    scan_table,
+    size_table,
+)
 from training.benchmark.tables import main as tables
 
 needs_sklearn = pytest.mark.skipif(find_spec("sklearn") is None, reason="needs scikit-learn: pip install 'brain-ssl-anomaly[training]'")

@@ -14,9 +14,9 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
-from BrainSSLAnomalyLib.demo import synthetic_patient
+from BrainSSLAnomalyLib.core.settings import SEED_ON_T1
 from BrainSSLAnomalyLib.imageio import write_volume
-from BrainSSLAnomalyLib.settings import SEED_ON_T1
+from BrainSSLAnomalyLib.phantom.patient import synthetic_patient
 from malformed import MALFORMED
 from test_preparation import phantom
 
@@ -175,7 +175,7 @@ def test_ctrl_c_in_the_middle_of_an_import_lets_it_finish_and_stops_right_after(
     (tmp_path / "slow.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\nprint('imported', flush=True)\n")
     program = (
         "import time\n"
-        "from BrainSSLAnomalyLib import interruption\n"
+        "from BrainSSLAnomalyLib.cli import interrupt as interruption\n"
         "interruption.listen()\n"
         "try:\n    import slow\n    time.sleep(60)\nexcept KeyboardInterrupt:\n    print('stopped')\n"
     )
@@ -207,8 +207,8 @@ def test_a_dicom_folder_goes_straight_in(data, tmp_path):
 @pytest.fixture(scope="module")
 def scores_of(data, tmp_path_factory):
     """Order of axes → anomaly score of the same scan on one coarse grid."""
+    from BrainSSLAnomalyLib.core.resampling import resample
     from BrainSSLAnomalyLib.imageio import read_results
-    from BrainSSLAnomalyLib.resampling import resample
 
     @cache
     def scores(code: str) -> np.ndarray:

@@ -10,16 +10,16 @@ pytest.importorskip("monai", reason="the model needs MONAI: pip install 'brain-s
 pytest.importorskip("sklearn", reason="training needs scikit-learn: pip install 'brain-ssl-anomaly[training]'")
 pytest.importorskip("einops", reason="MONAI's transformer needs einops: pip install 'brain-ssl-anomaly[model]'")
 
-from BrainSSLAnomalyLib.hybrid import NetworkInput  # noqa: E402
-from BrainSSLAnomalyLib.network.hybrid import CHANNELS  # noqa: E402
-from BrainSSLAnomalyLib.network.slices import look  # noqa: E402
-from BrainSSLAnomalyLib.preparation.upright import UprightStudy  # noqa: E402
-from BrainSSLAnomalyLib.study import Modality, Volume  # noqa: E402
-from test_explaining import tiny  # noqa: E402
+from BrainSSLAnomalyLib.core.study import Modality, Volume
+from BrainSSLAnomalyLib.detection.network_detector import NetworkInput
+from BrainSSLAnomalyLib.network.hybrid import CHANNELS
+from BrainSSLAnomalyLib.network.inference import look
+from BrainSSLAnomalyLib.preparation.network_grid import UprightStudy
+from test_explaining import tiny
 
-from training import embedding_picture as drawn  # noqa: E402
-from training import scan_embeddings  # noqa: E402
-from training.benchmark.cases import Case  # noqa: E402
+from training import embedding_picture as drawn
+from training import scan_embeddings
+from training.benchmark.cases import Case
 
 
 def point(group: str, person: str, shift: float, seed: int) -> drawn.Point:

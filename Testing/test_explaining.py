@@ -10,13 +10,9 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
-from BrainSSLAnomalyLib.demo import synthetic_patient
-from BrainSSLAnomalyLib.detection import MapName
-from BrainSSLAnomalyLib.detector import detect
-from BrainSSLAnomalyLib.errors import BadResults, BadSettings, Cancelled
-from BrainSSLAnomalyLib.imageio import read_results, read_study, scans_again, staged_folder, write_results, write_text, write_volume
-from BrainSSLAnomalyLib.segmentation import segment
-from BrainSSLAnomalyLib.settings import (
+from BrainSSLAnomalyLib.core.errors import BadResults, BadSettings, Cancelled
+from BrainSSLAnomalyLib.core.results import MapName
+from BrainSSLAnomalyLib.core.settings import (
     AnatomySource,
     DetectionSettings,
     DetectorName,
@@ -27,7 +23,19 @@ from BrainSSLAnomalyLib.settings import (
     ThresholdMethod,
     ThresholdSettings,
 )
-from BrainSSLAnomalyLib.study import Modality
+from BrainSSLAnomalyLib.core.study import Modality
+from BrainSSLAnomalyLib.detection.detect import detect
+from BrainSSLAnomalyLib.imageio import (
+    read_results,
+    read_study,
+    scans_again,
+    staged_folder,
+    write_results,
+    write_text,
+    write_volume,
+)
+from BrainSSLAnomalyLib.phantom.patient import synthetic_patient
+from BrainSSLAnomalyLib.segmentation import segment
 from test_command_line import run
 
 CUT = SegmentationSettings(ThresholdSettings(ThresholdMethod.FIXED, threshold=0.9))
@@ -117,9 +125,9 @@ torch = pytest.importorskip("torch", reason="explanations need torch: pip instal
 pytest.importorskip("monai", reason="explanations need MONAI: pip install 'brain-ssl-anomaly[model]'")
 pytest.importorskip("einops", reason="MONAI's transformer needs einops: pip install 'brain-ssl-anomaly[model]'")
 
-from BrainSSLAnomalyLib.explaining import explain_results  # noqa: E402
-from BrainSSLAnomalyLib.network.hybrid import HybridNetwork, HybridSettings  # noqa: E402
-from BrainSSLAnomalyLib.network.model import Model  # noqa: E402
+from BrainSSLAnomalyLib.explanation import explain_results
+from BrainSSLAnomalyLib.network.hybrid import HybridNetwork, HybridSettings
+from BrainSSLAnomalyLib.network.model import Model
 
 
 def tiny() -> Model:
@@ -177,6 +185,6 @@ def test_explaining_can_be_stopped_and_leaves_nothing(patient):
 
 
 def test_without_torch_the_user_is_told_what_to_install(patient, monkeypatch):
-    monkeypatch.setattr("BrainSSLAnomalyLib.explaining.finding.networks_can_run", lambda: False)
+    monkeypatch.setattr("BrainSSLAnomalyLib.explanation.finding.networks_can_run", lambda: False)
     with pytest.raises(BadSettings, match="PyTorch"):
         explain_first(patient)

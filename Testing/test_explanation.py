@@ -9,10 +9,10 @@ torch = pytest.importorskip("torch", reason="explanations need torch: pip instal
 pytest.importorskip("monai", reason="explanations need MONAI: pip install 'brain-ssl-anomaly[model]'")
 pytest.importorskip("einops", reason="MONAI's transformer needs einops: pip install 'brain-ssl-anomaly[model]'")
 
-from BrainSSLAnomalyLib.network.explanation import attention, explain  # noqa: E402
-from BrainSSLAnomalyLib.network.hybrid import CHANNELS, HybridNetwork, HybridSettings  # noqa: E402
-from BrainSSLAnomalyLib.settings import ExplanationMethod as Method  # noqa: E402
-from BrainSSLAnomalyLib.settings import ExplanationStage as Stage  # noqa: E402
+from BrainSSLAnomalyLib.core.settings import ExplanationMethod as Method
+from BrainSSLAnomalyLib.core.settings import ExplanationStage as Stage
+from BrainSSLAnomalyLib.network.gradcam import attention, explain
+from BrainSSLAnomalyLib.network.hybrid import CHANNELS, HybridNetwork, HybridSettings
 
 SMALL = HybridSettings(features=(16, 32, 32), layers=1, heads=4, embedding=128)
 PRESENT = np.ones(len(CHANNELS), np.float32)

@@ -6,10 +6,16 @@ import json
 import os
 
 import pytest
-from BrainSSLAnomalyLib import fallback, worker
-from BrainSSLAnomalyLib.detection import MapName
-from BrainSSLAnomalyLib.errors import Cancelled, UnsuitableScan
-from BrainSSLAnomalyLib.settings import DetectionSettings, DetectorName, Device, SegmentationSettings
+from BrainSSLAnomalyLib.core.errors import Cancelled, UnsuitableScan
+from BrainSSLAnomalyLib.core.results import MapName
+from BrainSSLAnomalyLib.core.settings import (
+    DetectionSettings,
+    DetectorName,
+    Device,
+    SegmentationSettings,
+)
+from BrainSSLAnomalyLib.detection import device_fallback as fallback
+from BrainSSLAnomalyLib.jobs import worker
 from conftest import make_detection
 
 torch = pytest.importorskip("torch")
@@ -81,10 +87,11 @@ def test_nothing_is_said_where_nothing_failed(tried):
 
 def test_the_worker_brings_the_network_s_maps_although_the_gpu_ran_out_of_memory(tmp_path, monkeypatch, capfd):
     """The real network, whose first model is one that fails as a full GPU does."""
-    from BrainSSLAnomalyLib import detector, jobs
-    from BrainSSLAnomalyLib.demo import synthetic_patient
+    from BrainSSLAnomalyLib import jobs
+    from BrainSSLAnomalyLib.core.study import Modality, Study
+    from BrainSSLAnomalyLib.detection import detect as detector
     from BrainSSLAnomalyLib.imageio import read_results
-    from BrainSSLAnomalyLib.study import Modality, Study
+    from BrainSSLAnomalyLib.phantom.patient import synthetic_patient
 
     real, asked = detector._model, []
 

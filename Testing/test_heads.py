@@ -9,12 +9,12 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="training needs torch: pip install 'brain-ssl-anomaly[model]'")
 
-from BrainSSLAnomalyLib.anatomy import Structure, Tissue  # noqa: E402
-from BrainSSLAnomalyLib.study import Modality  # noqa: E402
-from test_synthesis import seeded  # noqa: E402
+from BrainSSLAnomalyLib.core.anatomy import Structure, Tissue
+from BrainSSLAnomalyLib.core.study import Modality
+from test_synthesis import seeded
 
-from training.synthesis import heads  # noqa: E402
-from training.synthesis.generator import GeneratorSettings, looked_up  # noqa: E402
+from training.synthesis import heads
+from training.synthesis.generator import GeneratorSettings, looked_up
 
 STILL = GeneratorSettings(
     shape=(32, 32, 32), spacing=2.0, rotation_degrees=0, scaling=0, shear=0, shift_mm=0, elastic={60.0: 0.0}, stripped=0.0
@@ -116,7 +116,7 @@ def test_an_archive_of_heads_reads_as_it_was_written_and_an_empty_one_is_refused
 def test_a_sites_own_scans_are_labelled_by_the_shipped_network(tmp_path):
     pytest.importorskip("monai")
     import nibabel as nib
-    from BrainSSLAnomalyLib.demo import synthetic_patient
+    from BrainSSLAnomalyLib.phantom.patient import synthetic_patient
 
     study, _ = synthetic_patient(3, spacing=4.0)
     scan = study.reference.volume

@@ -7,13 +7,13 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from BrainSSLAnomalyLib.preparation.upright import upright
-from BrainSSLAnomalyLib.resources import resource
-from BrainSSLAnomalyLib.scoring import errors
+from BrainSSLAnomalyLib.core.resources import resource
+from BrainSSLAnomalyLib.core.settings import ScoreName
+from BrainSSLAnomalyLib.core.study import Modality
+from BrainSSLAnomalyLib.preparation.network_grid import upright
+from BrainSSLAnomalyLib.scoring import reconstruction_error as errors
+from BrainSSLAnomalyLib.scoring.exceedance import closest
 from BrainSSLAnomalyLib.scoring.fusion import FEATURES, LIMITS, Fusion
-from BrainSSLAnomalyLib.scoring.healthy_table import closest
-from BrainSSLAnomalyLib.settings import ScoreName
-from BrainSSLAnomalyLib.study import Modality
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
@@ -37,7 +37,7 @@ def test_structural_error_is_highest_where_structure_is_lost():
 
 def test_densities_rise_with_the_distance_from_healthy_patches():
     torch = pytest.importorskip("torch", reason="densities need torch: pip install 'brain-ssl-anomaly[model]'")
-    from BrainSSLAnomalyLib.scoring.density import HealthyPatches
+    from BrainSSLAnomalyLib.network.feature_density import HealthyPatches
 
     generator = torch.Generator().manual_seed(0)
     middle = torch.nn.functional.normalize(torch.ones(8), dim=0)
@@ -53,7 +53,7 @@ def test_densities_rise_with_the_distance_from_healthy_patches():
 
 def test_no_score_of_patches_is_fused_since_patches_cannot_say_where_a_lesion_ends():
     pytest.importorskip("torch", reason="the network's scores need torch: pip install 'brain-ssl-anomaly[model]'")
-    from BrainSSLAnomalyLib.hybrid import LATENT
+    from BrainSSLAnomalyLib.detection.network_detector import LATENT
 
     shipped = json.loads(resource("Model", "configs", "fusion.json").read_text(encoding="utf-8"))
     used = {ScoreName(name) for entry in shipped.values() for name in entry["weights"]}

@@ -8,17 +8,17 @@ from scipy import ndimage
 
 torch = pytest.importorskip("torch", reason="training needs torch: pip install 'brain-ssl-anomaly[model,training]'")
 
-from BrainSSLAnomalyLib.anatomy import Tissue  # noqa: E402
-from BrainSSLAnomalyLib.demo import synthetic_patient  # noqa: E402
-from BrainSSLAnomalyLib.preparation import PreparedStudy, prepare  # noqa: E402
-from BrainSSLAnomalyLib.scoring.fusion import FEATURES  # noqa: E402
-from BrainSSLAnomalyLib.settings import ScoreName  # noqa: E402
-from BrainSSLAnomalyLib.study import Modality, Study  # noqa: E402
+from BrainSSLAnomalyLib.core.anatomy import Tissue
+from BrainSSLAnomalyLib.core.settings import ScoreName
+from BrainSSLAnomalyLib.core.study import Modality, Study
+from BrainSSLAnomalyLib.phantom.patient import synthetic_patient
+from BrainSSLAnomalyLib.preparation import PreparedStudy, prepare
+from BrainSSLAnomalyLib.scoring.fusion import FEATURES
 
-from training.data import load  # noqa: E402
-from training.synthesis import implanted as module  # noqa: E402
-from training.synthesis.implanted import KEPT_TEXTURE, implanted, lesions_in, with_lesions  # noqa: E402
-from training.synthesis.scans import GAIN  # noqa: E402
+from training.data import load
+from training.synthesis import implanted as module
+from training.synthesis.implanted import KEPT_TEXTURE, implanted, lesions_in, with_lesions
+from training.synthesis.scans import GAIN
 
 
 @pytest.fixture(scope="module")

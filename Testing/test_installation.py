@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from BrainSSLAnomalyLib.errors import BadSettings
+from BrainSSLAnomalyLib.core.errors import BadSettings
 from conftest import PROJECT
 
 MODULE = PROJECT / "BrainSSLAnomaly"
@@ -31,6 +31,6 @@ def test_every_data_source_has_its_licence_in_the_notice():
 
 def test_nothing_is_measured_by_the_atlas_in_the_anatomy_network_s_name(monkeypatch):
     workers = pytest.importorskip("training.workers", reason="needs torch: pip install 'brain-ssl-anomaly[model]'")
-    monkeypatch.setattr("BrainSSLAnomalyLib.detector.networks_can_run", lambda: False)
+    monkeypatch.setattr("BrainSSLAnomalyLib.detection.detect.networks_can_run", lambda: False)
     with pytest.raises(BadSettings, match="pip install"):
         workers.prepared_as_shipped(None)

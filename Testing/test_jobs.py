@@ -12,15 +12,20 @@ from pathlib import Path
 
 import psutil
 import pytest
-from BrainSSLAnomalyLib import jobs, worker
-from BrainSSLAnomalyLib.demo import synthetic_patient
-from BrainSSLAnomalyLib.errors import BadSettings, Cancelled
-from BrainSSLAnomalyLib.jobs import Job, JobFailed, Status
-from BrainSSLAnomalyLib.settings import DetectionSettings, SegmentationSettings, detection_from_dict, to_dict
-from BrainSSLAnomalyLib.study import Modality, Study
+from BrainSSLAnomalyLib import jobs
+from BrainSSLAnomalyLib.core.errors import BadSettings, Cancelled
+from BrainSSLAnomalyLib.core.settings import (
+    DetectionSettings,
+    SegmentationSettings,
+    detection_from_dict,
+    to_dict,
+)
+from BrainSSLAnomalyLib.core.study import Modality, Study
+from BrainSSLAnomalyLib.jobs import Job, JobFailed, Status, worker
+from BrainSSLAnomalyLib.phantom.patient import synthetic_patient
 from conftest import QUICK
 
-REAL = [sys.executable, "-m", "BrainSSLAnomalyLib.worker"]
+REAL = [sys.executable, "-m", "BrainSSLAnomalyLib.jobs.worker"]
 posix = pytest.mark.skipif(sys.platform == "win32", reason="signals and address limits are POSIX")
 CANCEL_S = 4.0
 """Two seconds, and two to spare on a machine that is busy with something else."""
@@ -176,7 +181,7 @@ def test_a_vanished_scratch_folder_fails_the_job(started):
 
 def test_the_real_worker_gives_the_detection_that_the_detector_gives(started, small_study):
     import numpy as np
-    from BrainSSLAnomalyLib.detector import detect
+    from BrainSSLAnomalyLib.detection.detect import detect
 
     job, stages = started(REAL, small_study), []
     while job.poll().status is Status.RUNNING:
@@ -217,7 +222,7 @@ def test_the_real_worker_starved_of_memory_is_explained(started, small_study, mi
         "import resource, runpy, sys; "
         f"import numpy, SimpleITK; used = int(open('/proc/self/statm').read().split()[0]) * 4096; "
         f"resource.setrlimit(resource.RLIMIT_AS, (used + {mib} * 2**17,) * 2); "
-        "runpy.run_module('BrainSSLAnomalyLib.worker', run_name='__main__', alter_sys=True)"
+        "runpy.run_module('BrainSSLAnomalyLib.jobs.worker', run_name='__main__', alter_sys=True)"
     )
     if not sys.platform.startswith("linux"):
         pytest.skip("address space is limited on Linux alone")
@@ -248,7 +253,7 @@ def test_the_real_worker_fed_with_corrupt_files_says_what_is_wrong(started, smal
 
 def test_a_scan_that_is_no_brain_is_refused_with_the_sentence_of_the_package(started, small_study):
     import numpy as np
-    from BrainSSLAnomalyLib.study import Scan
+    from BrainSSLAnomalyLib.core.study import Scan
 
     flat = small_study.reference.volume
     noise = np.random.default_rng(0).random(flat.array.shape).astype(np.float32)
@@ -281,7 +286,7 @@ def test_the_worker_ends_and_tidies_up_when_nobody_watches(tmp_path):
     (scratch / worker.WATCHED).touch()
     os.utime(scratch / worker.WATCHED, (time.time() - 2 * worker.UNWATCHED_S,) * 2)
     code = (
-        "import sys, time; from pathlib import Path; from BrainSSLAnomalyLib import worker; worker.ALONE_BEATS = 3; "
+        "import sys, time; from pathlib import Path; from BrainSSLAnomalyLib.jobs import worker; worker.ALONE_BEATS = 3; "
         "worker.Watch(Path(sys.argv[1]), worker.Voice(sys.stdout)).start(); time.sleep(60)"
     )
     done = subprocess.run([sys.executable, "-c", code, os.fspath(scratch)], capture_output=True, timeout=30)
@@ -289,7 +294,7 @@ def test_the_worker_ends_and_tidies_up_when_nobody_watches(tmp_path):
 
 
 def test_the_worker_stops_when_its_folder_is_gone(tmp_path):
-    watch = worker.Watch(tmp_path / "scratch", worker.Voice(open(os.devnull, "w")))  # noqa: SIM115
+    watch = worker.Watch(tmp_path / "scratch", worker.Voice(open(os.devnull, "w")))
     with pytest.raises(Cancelled):
         watch.progress("Working", 0.5)
 

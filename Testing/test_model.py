@@ -8,18 +8,24 @@ from importlib.util import find_spec
 
 import numpy as np
 import pytest
-from BrainSSLAnomalyLib import detector
-from BrainSSLAnomalyLib.demo import synthetic_patient
-from BrainSSLAnomalyLib.detection import MapName
-from BrainSSLAnomalyLib.detector import EXPLAINED, chosen, detect
-from BrainSSLAnomalyLib.errors import BadSettings, Cancelled, DamagedModel
+from BrainSSLAnomalyLib.core.errors import BadSettings, Cancelled, DamagedModel
+from BrainSSLAnomalyLib.core.resources import resource
+from BrainSSLAnomalyLib.core.results import MapName
+from BrainSSLAnomalyLib.core.settings import (
+    DetectionSettings,
+    DetectorName,
+    Device,
+    ScoreName,
+    SegmentationSettings,
+)
+from BrainSSLAnomalyLib.core.study import Modality, Study
+from BrainSSLAnomalyLib.detection import detect as detector
+from BrainSSLAnomalyLib.detection.detect import EXPLAINED, chosen, detect
 from BrainSSLAnomalyLib.imageio import read_results, write_results
+from BrainSSLAnomalyLib.phantom.patient import synthetic_patient
 from BrainSSLAnomalyLib.preparation import prepare
 from BrainSSLAnomalyLib.report import write_report
-from BrainSSLAnomalyLib.resources import resource
 from BrainSSLAnomalyLib.segmentation import segment
-from BrainSSLAnomalyLib.settings import DetectionSettings, DetectorName, Device, ScoreName, SegmentationSettings
-from BrainSSLAnomalyLib.study import Modality, Study
 
 HYBRID = DetectionSettings(detector=DetectorName.HYBRID, device=Device.CPU)
 
@@ -40,9 +46,15 @@ torch = pytest.importorskip("torch", reason="the model needs torch: pip install 
 monai = pytest.importorskip("monai", reason="the model needs MONAI: pip install 'brain-ssl-anomaly[model]'")
 pytest.importorskip("einops", reason="MONAI's transformer needs einops: pip install 'brain-ssl-anomaly[model]'")
 
-from BrainSSLAnomalyLib import hybrid  # noqa: E402
-from BrainSSLAnomalyLib.network import bundle  # noqa: E402
-from BrainSSLAnomalyLib.network.model import BUNDLE, PATCHES, StackedNetwork, load_model, torch_device  # noqa: E402
+from BrainSSLAnomalyLib.detection import network_detector as hybrid
+from BrainSSLAnomalyLib.network import bundle
+from BrainSSLAnomalyLib.network.model import (
+    BUNDLE,
+    PATCHES,
+    StackedNetwork,
+    load_model,
+    torch_device,
+)
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +130,8 @@ def test_the_grad_cam_of_all_that_was_marked_asked_again_is_that_of_the_detectio
 
 
 def test_a_finding_is_explained_in_the_worker_from_what_was_written_and_by_itself(found, tmp_path):
-    from BrainSSLAnomalyLib import question, worker
+    from BrainSSLAnomalyLib.jobs import explanation_request as question
+    from BrainSSLAnomalyLib.jobs import worker
 
     cut = segment(found, SegmentationSettings())
     write_results(tmp_path, found, cut, SegmentationSettings(), HYBRID, with_input=True)
@@ -144,8 +157,8 @@ def test_a_finding_is_explained_in_the_worker_from_what_was_written_and_by_itsel
 
 
 def test_a_damaged_question_is_refused_in_a_sentence(tmp_path):
-    from BrainSSLAnomalyLib import question
-    from BrainSSLAnomalyLib.errors import BadSettings
+    from BrainSSLAnomalyLib.core.errors import BadSettings
+    from BrainSSLAnomalyLib.jobs import explanation_request as question
 
     (tmp_path / question.QUESTION).write_bytes(b"PK\x03\x04 and no more")
     with pytest.raises(BadSettings, match="choose the finding again"):

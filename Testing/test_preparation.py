@@ -6,12 +6,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from BrainSSLAnomalyLib.anatomy import INTRACRANIAL, TEMPLATE_AFFINE, TEMPLATE_SHAPE, Tissue, Zone
-from BrainSSLAnomalyLib.demo import synthetic_patient
-from BrainSSLAnomalyLib.errors import PreparationFailed
+from BrainSSLAnomalyLib.core.anatomy import (
+    INTRACRANIAL,
+    TEMPLATE_AFFINE,
+    TEMPLATE_SHAPE,
+    Tissue,
+    Zone,
+)
+from BrainSSLAnomalyLib.core.errors import PreparationFailed
+from BrainSSLAnomalyLib.core.resampling import resample
+from BrainSSLAnomalyLib.core.study import Modality, Scan, Study, Volume
 from BrainSSLAnomalyLib.imageio import read_scan
+from BrainSSLAnomalyLib.phantom.patient import synthetic_patient
 from BrainSSLAnomalyLib.preparation import prepare
-from BrainSSLAnomalyLib.preparation.brain import stripped_mask
+from BrainSSLAnomalyLib.preparation.brain_mask import stripped_mask
 from BrainSSLAnomalyLib.preparation.prepare import _names
 from BrainSSLAnomalyLib.preparation.registration import (
     _shaped_like_a_head,
@@ -21,9 +29,7 @@ from BrainSSLAnomalyLib.preparation.registration import (
     template_picture,
 )
 from BrainSSLAnomalyLib.preparation.template import load_template
-from BrainSSLAnomalyLib.preparation.tissue import fit_tissues
-from BrainSSLAnomalyLib.resampling import resample
-from BrainSSLAnomalyLib.study import Modality, Scan, Study, Volume
+from BrainSSLAnomalyLib.preparation.tissues import fit_tissues
 from nibabel import orientations
 
 FLAIR, T1, T2 = Modality.FLAIR, Modality.T1, Modality.T2

@@ -11,11 +11,11 @@ torch = pytest.importorskip("torch", reason="training needs torch: pip install '
 pytest.importorskip("monai", reason="the model needs MONAI: pip install 'brain-ssl-anomaly[model]'")
 pytest.importorskip("einops", reason="MONAI's transformer needs einops: pip install 'brain-ssl-anomaly[model]'")
 
-from BrainSSLAnomalyLib.study import Modality  # noqa: E402
-from test_preparation import phantom  # noqa: E402
+from BrainSSLAnomalyLib.core.study import Modality
+from test_preparation import phantom
 
-from training import purity  # noqa: E402
-from training.synthesis import heads  # noqa: E402
+from training import purity
+from training.synthesis import heads
 
 
 def scan(number: int, value: float, other: float = 0.0) -> purity.Purity:
@@ -97,7 +97,7 @@ def test_what_has_no_brain_is_named_with_the_reason():
 
 
 def test_a_patient_is_scored_by_the_network(tmp_path):
-    from BrainSSLAnomalyLib.demo import synthetic_patient
+    from BrainSSLAnomalyLib.phantom.patient import synthetic_patient
     from test_explaining import tiny
 
     study, _ = synthetic_patient(3, spacing=3.0)

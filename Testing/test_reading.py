@@ -9,11 +9,16 @@ import nibabel as nib
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from BrainSSLAnomalyLib.errors import AmbiguousInput, BrainSSLAnomalyError, UnreadableScan, UnsuitableScan
+from BrainSSLAnomalyLib.core.errors import (
+    AmbiguousInput,
+    BrainSSLAnomalyError,
+    UnreadableScan,
+    UnsuitableScan,
+)
+from BrainSSLAnomalyLib.core.resampling import resample
+from BrainSSLAnomalyLib.core.study import Modality
 from BrainSSLAnomalyLib.imageio import read_scan, read_study
-from BrainSSLAnomalyLib.imageio.guess import guess_from_name, guess_from_tags
-from BrainSSLAnomalyLib.resampling import resample
-from BrainSSLAnomalyLib.study import Modality
+from BrainSSLAnomalyLib.imageio.contrast import guess_from_name, guess_from_tags
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from malformed import MALFORMED, head

@@ -9,15 +9,19 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from BrainSSLAnomalyLib.anatomy import Region
+from BrainSSLAnomalyLib.core.anatomy import Region
+from BrainSSLAnomalyLib.core.settings import (
+    SegmentationSettings,
+    ThresholdMethod,
+    ThresholdSettings,
+)
+from BrainSSLAnomalyLib.core.study import Modality, Scan, Volume
 from BrainSSLAnomalyLib.report import write_report
 from BrainSSLAnomalyLib.report.figures import canonical
 from BrainSSLAnomalyLib.report.html import in_letters
 from BrainSSLAnomalyLib.report.regions import region_rows
 from BrainSSLAnomalyLib.report.tables import findings_csv, regions_csv
 from BrainSSLAnomalyLib.segmentation import segment
-from BrainSSLAnomalyLib.settings import SegmentationSettings, ThresholdMethod, ThresholdSettings
-from BrainSSLAnomalyLib.study import Modality, Scan, Volume
 from conftest import make_detection
 from nibabel import orientations
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from BrainSSLAnomalyLib.core.settings import ScoreName
+from BrainSSLAnomalyLib.core.study import Modality, Volume
 from BrainSSLAnomalyLib.scoring.asymmetry import asymmetry
-from BrainSSLAnomalyLib.scoring.extent import DEPTH, EDGE, anomaly_score, skirts
-from BrainSSLAnomalyLib.scoring.healthy_table import HealthyTable, healthy_table, table_key
-from BrainSSLAnomalyLib.scoring.normative import LARGEST_Z, healthy_z, median_mm
-from BrainSSLAnomalyLib.scoring.places import HealthyPlaces, healthy_places
-from BrainSSLAnomalyLib.scoring.statistical import combine, score_from_deviation
-from BrainSSLAnomalyLib.settings import ScoreName
-from BrainSSLAnomalyLib.study import Modality, Volume
+from BrainSSLAnomalyLib.scoring.deviation import combine, score_from_deviation
+from BrainSSLAnomalyLib.scoring.exceedance import HealthyTable, healthy_table, table_key
+from BrainSSLAnomalyLib.scoring.normative_maps import HealthyPlaces, healthy_places
+from BrainSSLAnomalyLib.scoring.normative_z import LARGEST_Z, healthy_z, median_mm
+from BrainSSLAnomalyLib.scoring.region_trimming import DEPTH, EDGE, anomaly_score, skirts
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

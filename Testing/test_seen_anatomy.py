@@ -4,12 +4,29 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from BrainSSLAnomalyLib.anatomy import INTRACRANIAL, TEMPLATE_AFFINE, TISSUE_OF_STRUCTURE, Region, Structure, Tissue
+from BrainSSLAnomalyLib.core.anatomy import (
+    INTRACRANIAL,
+    TEMPLATE_AFFINE,
+    TISSUE_OF_STRUCTURE,
+    Region,
+    Structure,
+    Tissue,
+)
+from BrainSSLAnomalyLib.core.resampling import resample
+from BrainSSLAnomalyLib.core.study import Volume
+from BrainSSLAnomalyLib.preparation.parcellation import (
+    BRIGHTEST,
+    LEAST_LANDMARKS,
+    REGIONS_OF,
+    WINDOW,
+    SeenAnatomy,
+    named,
+    pose,
+    see,
+    tissues,
+)
 from BrainSSLAnomalyLib.preparation.registration import mean_displacement
-from BrainSSLAnomalyLib.preparation.seen import BRIGHTEST, LEAST_LANDMARKS, REGIONS_OF, WINDOW, SeenAnatomy, named, pose, see, tissues
 from BrainSSLAnomalyLib.preparation.template import load_template
-from BrainSSLAnomalyLib.resampling import resample
-from BrainSSLAnomalyLib.study import Volume
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation

@@ -6,13 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from BrainSSLAnomalyLib.anatomy import Region, Zone
-from BrainSSLAnomalyLib.detection import Deviation
-from BrainSSLAnomalyLib.errors import BadSettings
-from BrainSSLAnomalyLib.segmentation import Segmenter, morphology, segment, thresholds
-from BrainSSLAnomalyLib.segmentation.findings import certainty, place
-from BrainSSLAnomalyLib.segmentation.live import scan_score
-from BrainSSLAnomalyLib.settings import (
+from BrainSSLAnomalyLib.core.anatomy import Region, Zone
+from BrainSSLAnomalyLib.core.errors import BadSettings
+from BrainSSLAnomalyLib.core.results import Deviation
+from BrainSSLAnomalyLib.core.settings import (
     SEED_ON_T1,
     MorphologySettings,
     SegmentationSettings,
@@ -22,7 +19,10 @@ from BrainSSLAnomalyLib.settings import (
     segmentation_from_dict,
     to_dict,
 )
-from BrainSSLAnomalyLib.study import Modality
+from BrainSSLAnomalyLib.core.study import Modality
+from BrainSSLAnomalyLib.segmentation import Segmenter, morphology, segment, thresholds
+from BrainSSLAnomalyLib.segmentation.findings import certainty, place
+from BrainSSLAnomalyLib.segmentation.segmenter import scan_score
 from conftest import make_detection
 from hypothesis import given, settings
 from hypothesis import strategies as st

@@ -11,16 +11,16 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="synthesis for training needs torch: pip install 'brain-ssl-anomaly[model]'")
 
-from BrainSSLAnomalyLib.anatomy import Tissue  # noqa: E402
-from BrainSSLAnomalyLib.study import Modality  # noqa: E402
-from conftest import PROJECT  # noqa: E402
-from hypothesis import given, settings  # noqa: E402
-from hypothesis import strategies as st  # noqa: E402
+from BrainSSLAnomalyLib.core.anatomy import Tissue
+from BrainSSLAnomalyLib.core.study import Modality
+from conftest import PROJECT
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from training.synthesis import acquisition, atrophy  # noqa: E402
-from training.synthesis.archive import LabelArchive  # noqa: E402
-from training.synthesis.generator import LEFT_RIGHT, GeneratorSettings, ScanGenerator, looked_up  # noqa: E402
-from training.synthesis.noise import smooth_field, spread  # noqa: E402
+from training.synthesis import acquisition, atrophy
+from training.synthesis.archive import LabelArchive
+from training.synthesis.generator import LEFT_RIGHT, GeneratorSettings, ScanGenerator, looked_up
+from training.synthesis.noise import smooth_field, spread
 
 CODES = np.array([0, 2, 3, 4, 12, 17, 24, 41, 42, 43, 51, 53, 502, 515])
 SMALL = GeneratorSettings(shape=(40, 48, 40), spacing=2.0, shift_mm=3.0, stripped=0.0)

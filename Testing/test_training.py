@@ -15,10 +15,10 @@ import pytest
 torch = pytest.importorskip("torch", reason="training needs torch: pip install 'brain-ssl-anomaly[model,training]'")
 pytest.importorskip("lightning_fabric", reason="training needs lightning-fabric: pip install 'brain-ssl-anomaly[model,training]'")
 
-from conftest import PROJECT  # noqa: E402
+from conftest import PROJECT
 
-from training.anatomy_task import CODES, AnatomySettings, AnatomyTask, soft_dice  # noqa: E402
-from training.trainer import CHECKPOINT, WEIGHTS, ForeignWeights, TrainerSettings, train  # noqa: E402
+from training.anatomy_task import CODES, AnatomySettings, AnatomyTask, soft_dice
+from training.trainer import CHECKPOINT, WEIGHTS, ForeignWeights, TrainerSettings, train
 
 TINY = TrainerSettings(
     steps=8, batch=4, learning_rate=0.05, warmup=2, ema=0.5, precision="32-true", log_every=1, validate_every=4, save_every=100
@@ -198,7 +198,7 @@ def test_every_code_belongs_to_one_structure():
 def test_the_anatomy_network_learns_for_a_minute_on_a_processor_and_its_weights_load(tmp_path):
     """The smoke run of training/README.md, smaller."""
     pytest.importorskip("monai")
-    from BrainSSLAnomalyLib.anatomy import Structure
+    from BrainSSLAnomalyLib.core.anatomy import Structure
     from BrainSSLAnomalyLib.network.anatomy import AnatomyNetwork
     from test_synthesis import head
 

@@ -9,11 +9,22 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
-from BrainSSLAnomalyLib.errors import BadResults, BrainSSLAnomalyError, ResultsExist
-from BrainSSLAnomalyLib.imageio import read_results, staged_folder, write_results, write_text, write_volume
+from BrainSSLAnomalyLib.core.errors import BadResults, BrainSSLAnomalyError, ResultsExist
+from BrainSSLAnomalyLib.core.settings import (
+    DetectionSettings,
+    MorphologySettings,
+    SegmentationSettings,
+    ThresholdSettings,
+)
+from BrainSSLAnomalyLib.core.study import Volume
+from BrainSSLAnomalyLib.imageio import (
+    read_results,
+    staged_folder,
+    write_results,
+    write_text,
+    write_volume,
+)
 from BrainSSLAnomalyLib.segmentation import segment
-from BrainSSLAnomalyLib.settings import DetectionSettings, MorphologySettings, SegmentationSettings, ThresholdSettings
-from BrainSSLAnomalyLib.study import Volume
 from conftest import make_detection
 from hypothesis import given, settings
 from hypothesis import strategies as st

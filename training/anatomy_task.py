@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from BrainSSLAnomalyLib.anatomy import STRUCTURE_SPACING_MM, Structure
+from BrainSSLAnomalyLib.core.anatomy import STRUCTURE_SPACING_MM, Structure
 from BrainSSLAnomalyLib.network.anatomy import AnatomyNetwork
 from numpy.typing import NDArray
 from torch import Tensor, nn

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
-from BrainSSLAnomalyLib.anatomy import Tissue
+from BrainSSLAnomalyLib.core.anatomy import Tissue
+from BrainSSLAnomalyLib.core.study import Modality
 from BrainSSLAnomalyLib.network.hybrid import BRIGHTEST, CHANNELS, DARKEST
-from BrainSSLAnomalyLib.study import Modality
 from torch import Tensor
 
 from .synthesis import anomalies

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
-from BrainSSLAnomalyLib.anatomy import INTRACRANIAL
+from BrainSSLAnomalyLib.core.anatomy import INTRACRANIAL
 from BrainSSLAnomalyLib.network.hybrid import HybridNetwork, HybridSettings
 from torch import Tensor, nn
 from torch.nn import functional

@@ -12,14 +12,29 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import SimpleITK as sitk
-from BrainSSLAnomalyLib.anatomy import COARSE_AFFINE, COARSE_SHAPE, INTRACRANIAL, TEMPLATE_AFFINE, TEMPLATE_SHAPE, Region, Tissue
-from BrainSSLAnomalyLib.resampling import ras_matrix, resample, to_sitk
-from BrainSSLAnomalyLib.study import Volume
+from BrainSSLAnomalyLib.core.anatomy import (
+    COARSE_AFFINE,
+    COARSE_SHAPE,
+    INTRACRANIAL,
+    TEMPLATE_AFFINE,
+    TEMPLATE_SHAPE,
+    Region,
+    Tissue,
+)
+from BrainSSLAnomalyLib.core.resampling import ras_matrix, resample, to_sitk
+from BrainSSLAnomalyLib.core.study import Volume
 from numpy.typing import NDArray
 from rich.progress import track
 from scipy import ndimage
 
-from .data import DATA, MUSE_BRAINSTEM, MUSE_CEREBELLUM_MIDLINE, freesurfer_tissues, load, muse_regions
+from .data import (
+    DATA,
+    MUSE_BRAINSTEM,
+    MUSE_CEREBELLUM_MIDLINE,
+    freesurfer_tissues,
+    load,
+    muse_regions,
+)
 
 OUT = Path(__file__).resolve().parents[1] / "BrainSSLAnomaly" / "Resources" / "Anatomy"
 

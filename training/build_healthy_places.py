@@ -16,11 +16,11 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import typer
-from BrainSSLAnomalyLib.anatomy import COARSE_AFFINE, COARSE_SHAPE
-from BrainSSLAnomalyLib.detector import scored_voxels, zscore_maps
-from BrainSSLAnomalyLib.resampling import resample
-from BrainSSLAnomalyLib.scoring.places import MEAN_STEP, SD_STEP
-from BrainSSLAnomalyLib.study import Modality, Scan, Study, Volume
+from BrainSSLAnomalyLib.core.anatomy import COARSE_AFFINE, COARSE_SHAPE
+from BrainSSLAnomalyLib.core.resampling import resample
+from BrainSSLAnomalyLib.core.study import Modality, Scan, Study, Volume
+from BrainSSLAnomalyLib.detection.detect import scored_voxels, zscore_maps
+from BrainSSLAnomalyLib.scoring.normative_maps import MEAN_STEP, SD_STEP
 from numpy.typing import NDArray
 from scipy import ndimage
 

@@ -16,10 +16,15 @@ from itertools import combinations
 
 import numpy as np
 import typer
-from BrainSSLAnomalyLib.detector import deviation_map, peak_deviation, scored_voxels, zscore_maps
+from BrainSSLAnomalyLib.core.study import Modality, Scan, Study
+from BrainSSLAnomalyLib.detection.detect import (
+    deviation_map,
+    peak_deviation,
+    scored_voxels,
+    zscore_maps,
+)
 from BrainSSLAnomalyLib.preparation import PreparedStudy
-from BrainSSLAnomalyLib.scoring.healthy_table import table_key
-from BrainSSLAnomalyLib.study import Modality, Scan, Study
+from BrainSSLAnomalyLib.scoring.exceedance import table_key
 from scipy.stats import trim_mean
 
 from .build_anatomy import OUT

@@ -23,16 +23,21 @@ from typing import Annotated, Any
 import numpy as np
 import torch
 import typer
-from BrainSSLAnomalyLib import hybrid
-from BrainSSLAnomalyLib.detector import peak_deviation, scored_voxels, statistics, zscore_maps
+from BrainSSLAnomalyLib.core.resampling import resample
+from BrainSSLAnomalyLib.core.settings import Device, ScoreName
+from BrainSSLAnomalyLib.core.study import Modality
+from BrainSSLAnomalyLib.detection import network_detector as hybrid
+from BrainSSLAnomalyLib.detection.detect import (
+    peak_deviation,
+    scored_voxels,
+    statistics,
+    zscore_maps,
+)
 from BrainSSLAnomalyLib.network.bundle import METADATA, WEIGHTS, sha256
 from BrainSSLAnomalyLib.network.model import BUNDLE, PATCHES, load_model
 from BrainSSLAnomalyLib.preparation import PreparedStudy
-from BrainSSLAnomalyLib.resampling import resample
+from BrainSSLAnomalyLib.scoring.exceedance import table_key
 from BrainSSLAnomalyLib.scoring.fusion import FEATURES, LIMITS, features
-from BrainSSLAnomalyLib.scoring.healthy_table import table_key
-from BrainSSLAnomalyLib.settings import Device, ScoreName
-from BrainSSLAnomalyLib.study import Modality
 from safetensors.torch import load_file, save_file
 from scipy.stats import trim_mean
 

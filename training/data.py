@@ -8,8 +8,8 @@ from enum import IntEnum
 from pathlib import Path
 
 import numpy as np
-from BrainSSLAnomalyLib.anatomy import Region, Tissue
-from BrainSSLAnomalyLib.study import Volume
+from BrainSSLAnomalyLib.core.anatomy import Region, Tissue
+from BrainSSLAnomalyLib.core.study import Volume
 from numpy.typing import NDArray
 
 DATA = Path(os.environ.get("BRAINSSL_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
@@ -88,7 +88,9 @@ def freesurfer_tissues() -> NDArray[np.uint8]:
 
 def load(path: Path) -> Volume:
     """A NIfTI file as it is, (k, j, i) float32."""
-    from nibabel.nifti1 import Nifti1Image  # not at the top: training itself needs torch and numpy alone
+    from nibabel.nifti1 import (
+        Nifti1Image,  # not at the top: training itself needs torch and numpy alone
+    )
 
     image = Nifti1Image.from_filename(path)
     array = np.asarray(image.dataobj, np.float32)

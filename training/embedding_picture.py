@@ -15,11 +15,23 @@ from typing import Annotated, Any
 
 import numpy as np
 import typer
-from BrainSSLAnomalyLib.study import Modality
+from BrainSSLAnomalyLib.core.study import Modality
 from numpy.typing import NDArray
 
 from .benchmark.summary import auroc
-from .scan_embeddings import ANOMALOUS, HEALTHY, LESIONS, MADE, MADE_LESIONS, REAL, Point, centres, distances, points, tasks
+from .scan_embeddings import (
+    ANOMALOUS,
+    HEALTHY,
+    LESIONS,
+    MADE,
+    MADE_LESIONS,
+    REAL,
+    Point,
+    centres,
+    distances,
+    points,
+    tasks,
+)
 from .workers import processes
 
 PICTURE = Path("Documentation/embedding.png")

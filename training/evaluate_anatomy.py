@@ -13,15 +13,15 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 import typer
-from BrainSSLAnomalyLib.anatomy import STRUCTURE_SPACING_MM, Structure
+from BrainSSLAnomalyLib.core.anatomy import STRUCTURE_SPACING_MM, Structure
+from BrainSSLAnomalyLib.core.resampling import ras_matrix, resample
+from BrainSSLAnomalyLib.core.study import Modality, Volume
 from BrainSSLAnomalyLib.imageio import read_scan
 from BrainSSLAnomalyLib.network.anatomy import AnatomyNetwork, load_anatomy_network, looker
 from BrainSSLAnomalyLib.preparation import Look
-from BrainSSLAnomalyLib.preparation.brain import skull_mask
-from BrainSSLAnomalyLib.preparation.coarse import coarse_copy
-from BrainSSLAnomalyLib.preparation.seen import SeenAnatomy, see
-from BrainSSLAnomalyLib.resampling import ras_matrix, resample
-from BrainSSLAnomalyLib.study import Modality, Volume
+from BrainSSLAnomalyLib.preparation.brain_mask import skull_mask
+from BrainSSLAnomalyLib.preparation.canonical import coarse_copy
+from BrainSSLAnomalyLib.preparation.parcellation import SeenAnatomy, see
 from numpy.typing import NDArray
 from safetensors.torch import load_file
 from scipy import ndimage

@@ -19,13 +19,13 @@ from typing import Annotated
 
 import numpy as np
 import typer
-from BrainSSLAnomalyLib import hybrid
-from BrainSSLAnomalyLib.detector import scored_voxels
-from BrainSSLAnomalyLib.errors import BrainSSLAnomalyError
+from BrainSSLAnomalyLib.core.errors import BrainSSLAnomalyError
+from BrainSSLAnomalyLib.core.settings import ScoreName
+from BrainSSLAnomalyLib.core.study import Modality, Scan, Study, Volume
+from BrainSSLAnomalyLib.detection import network_detector as hybrid
+from BrainSSLAnomalyLib.detection.detect import scored_voxels
 from BrainSSLAnomalyLib.imageio import read_scan, write_text
 from BrainSSLAnomalyLib.network.model import Model
-from BrainSSLAnomalyLib.settings import ScoreName
-from BrainSSLAnomalyLib.study import Modality, Scan, Study, Volume
 
 from .synthesis import heads
 from .workers import prepared_as_shipped, processes, shipped_model

@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from BrainSSLAnomalyLib.hybrid import NetworkInput, network_input
+from BrainSSLAnomalyLib.core.study import Modality, Scan, Study
+from BrainSSLAnomalyLib.detection.network_detector import NetworkInput, network_input
 from BrainSSLAnomalyLib.network.model import Model
-from BrainSSLAnomalyLib.study import Modality, Scan, Study
 from numpy.typing import NDArray
 from torch.nn import functional
 

@@ -6,12 +6,12 @@ from concurrent.futures import ProcessPoolExecutor
 from functools import lru_cache
 
 import torch
-from BrainSSLAnomalyLib.detector import anatomy_eyes
-from BrainSSLAnomalyLib.errors import BadSettings
+from BrainSSLAnomalyLib.core.errors import BadSettings
+from BrainSSLAnomalyLib.core.settings import Device
+from BrainSSLAnomalyLib.core.study import Study
+from BrainSSLAnomalyLib.detection.detect import anatomy_eyes
 from BrainSSLAnomalyLib.network.model import Model, load_model
 from BrainSSLAnomalyLib.preparation import PreparedStudy, prepare
-from BrainSSLAnomalyLib.settings import Device
-from BrainSSLAnomalyLib.study import Study
 
 
 def processes(count: int) -> ProcessPoolExecutor:

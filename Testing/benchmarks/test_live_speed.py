@@ -11,8 +11,13 @@ from itertools import count, cycle
 
 import numpy as np
 import pytest
+from BrainSSLAnomalyLib.core.settings import (
+    MorphologySettings,
+    SegmentationSettings,
+    ThresholdMethod,
+    ThresholdSettings,
+)
 from BrainSSLAnomalyLib.segmentation import Segmenter
-from BrainSSLAnomalyLib.settings import MorphologySettings, SegmentationSettings, ThresholdMethod, ThresholdSettings
 from conftest import make_detection
 from scipy import ndimage
 

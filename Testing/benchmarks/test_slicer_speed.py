@@ -10,8 +10,8 @@ import time
 from itertools import cycle
 
 import pytest
-from BrainSSLAnomalyLib.settings import SegmentationSettings, ThresholdSettings
-from BrainSSLAnomalyLib.study import Modality
+from BrainSSLAnomalyLib.core.settings import SegmentationSettings, ThresholdSettings
+from BrainSSLAnomalyLib.core.study import Modality
 from conftest import make_detection
 from optional import needed
 
@@ -73,8 +73,8 @@ def test_panel_opens(benchmark, scene):
 
 def test_worker_starts_and_speaks(benchmark, full):
     from BrainSSLAnomalyLib import jobs
-    from BrainSSLAnomalyLib.settings import DetectionSettings
-    from BrainSSLAnomalyLib.study import Scan, Study
+    from BrainSSLAnomalyLib.core.settings import DetectionSettings
+    from BrainSSLAnomalyLib.core.study import Scan, Study
 
     study = Study({Modality.FLAIR: Scan(full.reference, Modality.FLAIR, "made")})
 

@@ -15,7 +15,7 @@ os.environ.setdefault("VTK_DEFAULT_OPENGL_WINDOW", "vtkEGLRenderWindow")
 
 import mrml_core
 import numpy as np
-from BrainSSLAnomalyLib.study import Modality, Study
+from BrainSSLAnomalyLib.core.study import Modality, Study
 
 SIZE = (480, 480)
 _SLICE_PARTS = ("VolumeGlyphSlice", "ModelSlice", "Crosshair", "ColorLegend")
@@ -158,9 +158,9 @@ def main() -> None:
     folder = Path(sys.argv[1])
     folder.mkdir(parents=True, exist_ok=True)
     slicer = mrml_core.start()
-    from BrainSSLAnomalyLib.demo import synthetic_patient
-    from BrainSSLAnomalyLib.detector import detect
+    from BrainSSLAnomalyLib.detection.detect import detect
     from BrainSSLAnomalyLib.imageio import read_scan
+    from BrainSSLAnomalyLib.phantom.patient import synthetic_patient
 
     if len(sys.argv) > 2:
         study = Study({Modality.FLAIR: read_scan(Path(sys.argv[2]), Modality.FLAIR)})

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
+from BrainSSLAnomalyLib.core.settings import SegmentationSettings, ThresholdSettings
 from BrainSSLAnomalyLib.segmentation import segment
-from BrainSSLAnomalyLib.settings import SegmentationSettings, ThresholdSettings
 
 
 def add_scan(volume, name):

@@ -101,7 +101,7 @@ def test_the_network_needs_torch_first_and_the_statistics_never(dependencies):
 
 
 def test_the_detector_asks_for_the_same_packages(dependencies):
-    from BrainSSLAnomalyLib import detector
+    from BrainSSLAnomalyLib.detection import detect as detector
 
     assert list(detector._NETWORK_PACKAGES) == NETWORK
 

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from BrainSSLAnomalyLib.study import Modality
+from BrainSSLAnomalyLib.core.study import Modality
 from driving import click, picture, until
 from optional import needed
 from scene_contents import add_scan, hierarchy
@@ -59,7 +59,7 @@ def test_the_self_check_names_versions_and_finds_the_made_lesions(panel):
 
 def test_the_logic_is_scripted_as_documented(module, scene, small_patient):
     import slicer
-    from BrainSSLAnomalyLib.errors import BrainSSLAnomalyError
+    from BrainSSLAnomalyLib.core.errors import BrainSSLAnomalyError
 
     logic = module.BrainSSLAnomalyLogic()
     with pytest.raises(BrainSSLAnomalyError, match="no scan"):
@@ -88,7 +88,7 @@ def test_the_worker_runs_from_the_files_that_cmake_installs_alone(tmp_path):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(module_folder / name, tmp_path / name)
     code = (
-        "import BrainSSLAnomalyLib.worker as w, BrainSSLAnomalyLib.detector, BrainSSLAnomalyLib.demo as d; "
+        "import BrainSSLAnomalyLib.jobs.worker as w, BrainSSLAnomalyLib.detection.detect, BrainSSLAnomalyLib.phantom.patient as d; "
         "d.load_template(); print(w.__file__)"
     )
     out = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
@@ -105,7 +105,9 @@ def test_the_right_click_menu_offers_detection_on_scans_alone_and_starts_it(pane
     base.AbstractScriptedSubjectHierarchyPlugin = type("Base", (), {"__init__": lambda self, plugin: setattr(self, "plugin", plugin)})
     monkeypatch.setitem(sys.modules, base.__name__, base)
     from BrainSSLAnomalyLib.panel import MENU_FILE
-    from BrainSSLAnomalyLib.panel.BrainSSLAnomalySubjectHierarchyPlugin import BrainSSLAnomalySubjectHierarchyPlugin
+    from BrainSSLAnomalyLib.panel.BrainSSLAnomalySubjectHierarchyPlugin import (
+        BrainSSLAnomalySubjectHierarchyPlugin,
+    )
 
     assert Path(MENU_FILE).is_file() and Path(MENU_FILE).stem == "BrainSSLAnomalySubjectHierarchyPlugin"
     plugin = BrainSSLAnomalySubjectHierarchyPlugin(qt.QObject())

@@ -9,9 +9,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from BrainSSLAnomalyLib.errors import BadSettings
-from BrainSSLAnomalyLib.settings import SEED_ON_T1
-from BrainSSLAnomalyLib.study import Modality
+from BrainSSLAnomalyLib.core.errors import BadSettings
+from BrainSSLAnomalyLib.core.settings import SEED_ON_T1
+from BrainSSLAnomalyLib.core.study import Modality
 from driving import click, picture, settle, until
 from optional import needed
 from scene_contents import add_scan, load
@@ -159,8 +159,14 @@ def test_a_second_detection_keeps_rejected_findings_and_edits(detected, small_de
 def test_how_to_detect_is_chosen_saved_with_the_scene_and_handed_to_the_worker(loaded, scene, tmp_path, monkeypatch):
     import json
 
-    from BrainSSLAnomalyLib.settings import AnatomySource, DetectionSettings, DetectorName, Device, detection_from_dict
-    from BrainSSLAnomalyLib.worker import REQUEST
+    from BrainSSLAnomalyLib.core.settings import (
+        AnatomySource,
+        DetectionSettings,
+        DetectorName,
+        Device,
+        detection_from_dict,
+    )
+    from BrainSSLAnomalyLib.jobs.worker import REQUEST
 
     panel, _ = loaded
     assert panel.run.settings(panel.parameterNode) == DetectionSettings()  # as the command line

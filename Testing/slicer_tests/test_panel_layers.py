@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from BrainSSLAnomalyLib.study import Modality
+from BrainSSLAnomalyLib.core.study import Modality
 from driving import click, picture, settle, until
 from optional import needed
 
@@ -40,7 +40,7 @@ def test_every_map_of_the_network_is_offered_in_its_own_window_and_only_where_it
     from conftest import as_by_network
 
     panel, results = detected
-    offered = lambda: [panel.ui.layerSelector.itemText(n) for n in range(panel.ui.layerSelector.count)]  # noqa: E731
+    offered = lambda: [panel.ui.layerSelector.itemText(n) for n in range(panel.ui.layerSelector.count)]
     assert offered() == ["None", "anomaly score", "z on FLAIR"] and not panel.ui.flipButton.enabled
     panel.layers.listResults(Results.write(as_by_network(small_detection), {Modality.FLAIR: results.reference}))
     maps = ["reconstruction", "reconstruction error", "feature distance", "uncertainty", "Grad-CAM of all findings"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from BrainSSLAnomalyLib.settings import SegmentationSettings
+from BrainSSLAnomalyLib.core.settings import SegmentationSettings
 from driving import click, picture, settle
 from optional import needed
 from scene_contents import load

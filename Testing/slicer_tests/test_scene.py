@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from BrainSSLAnomalyLib.core.settings import SegmentationSettings
+from BrainSSLAnomalyLib.core.study import Modality
 from BrainSSLAnomalyLib.segmentation import segment
-from BrainSSLAnomalyLib.settings import SegmentationSettings
-from BrainSSLAnomalyLib.study import Modality
 from conftest import make_detection
 from optional import needed
 from scene_contents import add_scan, cut, hierarchy, load, mask_of, node_ids
@@ -77,7 +77,7 @@ def test_a_layer_that_is_no_longer_made_goes_with_the_second_run(results, detect
 
 
 def test_a_run_that_fails_leaves_the_scene_as_it_was(scene, scan_node):
-    from BrainSSLAnomalyLib.errors import BadResults
+    from BrainSSLAnomalyLib.core.errors import BadResults
     from BrainSSLAnomalyLib.scene import Results
 
     before = node_ids(scene)

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from BrainSSLAnomalyLib.core.settings import SegmentationSettings, ThresholdSettings
+from BrainSSLAnomalyLib.core.study import Modality
 from BrainSSLAnomalyLib.segmentation.review import accepted, peak_voxel, rejected_numbers
-from BrainSSLAnomalyLib.settings import SegmentationSettings, ThresholdSettings
-from BrainSSLAnomalyLib.study import Modality
 from optional import needed
 from scene_contents import cut, mask_of
 
@@ -137,7 +137,7 @@ def test_a_reader_rejects_a_finding_and_takes_it_back(results, two_lesions, scen
 @pytest.mark.parametrize("name", ["mask.nii.gz", "mask.seg.nrrd"])
 def test_the_mask_is_saved_as_it_stands_in_the_scene(results, detection, tmp_path, name):
     import SimpleITK as sitk
-    from BrainSSLAnomalyLib.errors import BrainSSLAnomalyError
+    from BrainSSLAnomalyLib.core.errors import BrainSSLAnomalyError
     from BrainSSLAnomalyLib.scene.saving import save_mask
 
     segmentation, settings = cut(detection)

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from BrainSSLAnomalyLib.detection import MapName
-from BrainSSLAnomalyLib.settings import SegmentationSettings, ThresholdSettings
-from BrainSSLAnomalyLib.study import Modality
+from BrainSSLAnomalyLib.core.results import MapName
+from BrainSSLAnomalyLib.core.settings import SegmentationSettings, ThresholdSettings
+from BrainSSLAnomalyLib.core.study import Modality
 from conftest import as_by_network
 from optional import needed
 from scene_contents import load, node_ids, turned
@@ -67,7 +67,7 @@ def test_what_the_network_adds_survives_saving_and_goes_with_a_run_of_the_statis
 
 def test_what_the_network_looked_at_is_kept_hidden_where_it_is_and_survives_saving(scene, scan_node, detection, tmp_path):
     import slicer
-    from BrainSSLAnomalyLib.errors import BadResults
+    from BrainSSLAnomalyLib.core.errors import BadResults
     from BrainSSLAnomalyLib.scene import Results
     from BrainSSLAnomalyLib.scene.guessing import guess_scans
 

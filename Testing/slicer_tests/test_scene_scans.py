@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from BrainSSLAnomalyLib.study import Modality
+from BrainSSLAnomalyLib.core.study import Modality
 from optional import needed
 from scene_contents import add_scan, cut, hierarchy, mask_of, turned
 
@@ -48,8 +48,8 @@ def test_a_scan_under_a_warp_is_refused_before_detection(scene, scan_node):
 
 
 def test_scans_on_different_grids_make_one_study(scene, detection):
+    from BrainSSLAnomalyLib.core.study import Volume
     from BrainSSLAnomalyLib.scene import study_from_nodes
-    from BrainSSLAnomalyLib.study import Volume
 
     coarse = Volume(detection.reference.array[::2], detection.reference.affine @ np.diag([1, 1, 2, 1]))
     study = study_from_nodes({Modality.FLAIR: add_scan(detection.reference, "a"), Modality.T1: add_scan(coarse, "b")})
@@ -70,9 +70,9 @@ def test_scans_on_different_grids_make_one_study(scene, detection):
 )
 def test_what_cannot_be_used_is_refused_in_one_sentence(scene, detection, what, words):
     import slicer
-    from BrainSSLAnomalyLib.errors import UnsuitableScan
+    from BrainSSLAnomalyLib.core.errors import UnsuitableScan
+    from BrainSSLAnomalyLib.core.study import Volume
     from BrainSSLAnomalyLib.scene import study_from_nodes
-    from BrainSSLAnomalyLib.study import Volume
 
     grid = detection.reference
     flair = add_scan(grid, "FLAIR")
@@ -95,7 +95,7 @@ def test_what_cannot_be_used_is_refused_in_one_sentence(scene, detection, what, 
 
 def test_a_scan_that_changed_its_grid_is_noticed(results, scene):
     import slicer
-    from BrainSSLAnomalyLib.errors import BadResults
+    from BrainSSLAnomalyLib.core.errors import BadResults
 
     slicer.util.updateVolumeFromArray(results.reference, np.random.default_rng(0).random((20, 20, 20)))
     with pytest.raises(BadResults, match="detect again"):

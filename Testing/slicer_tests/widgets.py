@@ -170,7 +170,7 @@ class qMRMLWidget(_Scened, QtWidgets.QWidget):
     """Root of a panel."""
 
     mrmlSceneChanged = Signal(object)
-    SIGNALS = {"mrmlSceneChanged(vtkMRMLScene*)": "mrmlSceneChanged"}  # noqa: RUF012
+    SIGNALS = {"mrmlSceneChanged(vtkMRMLScene*)": "mrmlSceneChanged"}
 
     def sceneSet(self) -> None:
         self.mrmlSceneChanged.emit(self.mrmlScene())
@@ -189,7 +189,7 @@ class qMRMLNodeComboBox(_Scened, QtWidgets.QWidget):
     """Chooses a node; follows the scene, selects nothing by itself."""
 
     currentNodeChanged = Signal(object)
-    SIGNALS = {"currentNodeChanged(vtkMRMLNode*)": "currentNodeChanged", "currentNodeChanged(bool)": "currentNodeChanged"}  # noqa: RUF012
+    SIGNALS = {"currentNodeChanged(vtkMRMLNode*)": "currentNodeChanged", "currentNodeChanged(bool)": "currentNodeChanged"}
 
     def __init__(self, parent: Any = None) -> None:
         super().__init__(parent)

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 from BrainSSLAnomalyLib import __version__
-from BrainSSLAnomalyLib.settings import AnatomySource, DetectionSettings, DetectorName
+from BrainSSLAnomalyLib.core.settings import AnatomySource, DetectionSettings, DetectorName
 
 from .cases import healthy, patients
 from .measures import attempt

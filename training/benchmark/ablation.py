@@ -18,18 +18,18 @@ from typing import Annotated
 
 import numpy as np
 import typer
-from BrainSSLAnomalyLib import hybrid
-from BrainSSLAnomalyLib.detector import scored_voxels, statistics, zscore_maps
+from BrainSSLAnomalyLib.core.resampling import resample
+from BrainSSLAnomalyLib.core.settings import ScoreName, default_segmentation
+from BrainSSLAnomalyLib.core.study import Modality
+from BrainSSLAnomalyLib.detection import network_detector as hybrid
+from BrainSSLAnomalyLib.detection.detect import scored_voxels, statistics, zscore_maps
 from BrainSSLAnomalyLib.imageio.writing import RESEARCH_USE
 from BrainSSLAnomalyLib.network.model import Model
 from BrainSSLAnomalyLib.preparation import PreparedStudy
-from BrainSSLAnomalyLib.resampling import resample
-from BrainSSLAnomalyLib.scoring.extent import anomaly_score
-from BrainSSLAnomalyLib.scoring.healthy_table import healthy_table
+from BrainSSLAnomalyLib.scoring.exceedance import healthy_table
+from BrainSSLAnomalyLib.scoring.region_trimming import anomaly_score
 from BrainSSLAnomalyLib.segmentation import morphology
 from BrainSSLAnomalyLib.segmentation.thresholds import hysteresis
-from BrainSSLAnomalyLib.settings import ScoreName, default_segmentation
-from BrainSSLAnomalyLib.study import Modality
 from numpy.typing import NDArray
 from torch import nn
 

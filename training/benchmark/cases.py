@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from BrainSSLAnomalyLib.core.study import Modality, Study
 from BrainSSLAnomalyLib.imageio import read_scan
-from BrainSSLAnomalyLib.study import Modality, Study
 from numpy.typing import NDArray
 
 from ..data import DATA, load

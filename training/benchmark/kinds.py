@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections import defaultdict
 
 import torch
+from BrainSSLAnomalyLib.core.settings import Device
+from BrainSSLAnomalyLib.core.study import Modality
 from BrainSSLAnomalyLib.network.hybrid import CHANNELS
 from BrainSSLAnomalyLib.network.model import load_model
-from BrainSSLAnomalyLib.settings import Device
-from BrainSSLAnomalyLib.study import Modality
 from torch import Tensor
 
 from ..anomaly_slices import Batch, SliceSampler, SliceSettings

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from BrainSSLAnomalyLib.detector import detect
+from BrainSSLAnomalyLib.core.settings import DetectionSettings, default_segmentation
+from BrainSSLAnomalyLib.detection.detect import detect
 from BrainSSLAnomalyLib.segmentation import segment
-from BrainSSLAnomalyLib.settings import DetectionSettings, default_segmentation
 from numpy.typing import NDArray
 
 from .cases import Case

@@ -8,16 +8,19 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 import typer
-from BrainSSLAnomalyLib.detector import anatomy_eyes
+from BrainSSLAnomalyLib.core.resampling import ras_matrix, resample
+from BrainSSLAnomalyLib.core.settings import AnatomySource
+from BrainSSLAnomalyLib.core.study import Modality, Study, Volume
+from BrainSSLAnomalyLib.detection.detect import anatomy_eyes
 from BrainSSLAnomalyLib.imageio import read_scan
 from BrainSSLAnomalyLib.preparation import Look, PreparedStudy, prepare
-from BrainSSLAnomalyLib.preparation.brain import stripped_mask
-from BrainSSLAnomalyLib.preparation.plausible import likeness
-from BrainSSLAnomalyLib.preparation.registration import mean_displacement, register_to_template
+from BrainSSLAnomalyLib.preparation.brain_mask import stripped_mask
+from BrainSSLAnomalyLib.preparation.quality import likeness
+from BrainSSLAnomalyLib.preparation.registration import (
+    mean_displacement,
+    register_to_template,
+)
 from BrainSSLAnomalyLib.preparation.template import load_template
-from BrainSSLAnomalyLib.resampling import ras_matrix, resample
-from BrainSSLAnomalyLib.settings import AnatomySource
-from BrainSSLAnomalyLib.study import Modality, Study, Volume
 from scipy import ndimage
 
 from ..data import DATA, load

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from BrainSSLAnomalyLib.errors import BadResults
+from BrainSSLAnomalyLib.core.errors import BadResults
 from BrainSSLAnomalyLib.imageio.writing import write_text
 
 from .lesionwise import LesionWise

@@ -16,12 +16,18 @@ from typing import Annotated
 
 import numpy as np
 import typer
-from BrainSSLAnomalyLib.detector import detect
-from BrainSSLAnomalyLib.resampling import resample
-from BrainSSLAnomalyLib.scoring.healthy_table import table_key
+from BrainSSLAnomalyLib.core.resampling import resample
+from BrainSSLAnomalyLib.core.settings import (
+    SEED_ON_T1,
+    DetectionSettings,
+    DetectorName,
+    SegmentationSettings,
+    ThresholdSettings,
+)
+from BrainSSLAnomalyLib.core.study import Modality, Study, Volume
+from BrainSSLAnomalyLib.detection.detect import detect
+from BrainSSLAnomalyLib.scoring.exceedance import table_key
 from BrainSSLAnomalyLib.segmentation import Segmenter
-from BrainSSLAnomalyLib.settings import SEED_ON_T1, DetectionSettings, DetectorName, SegmentationSettings, ThresholdSettings
-from BrainSSLAnomalyLib.study import Modality, Study, Volume
 
 from ..build_healthy_table import healthy_studies
 from ..synthesis.patients import Case, unseen_cases

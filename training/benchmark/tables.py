@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from BrainSSLAnomalyLib.errors import BadResults, BrainSSLAnomalyError
+from BrainSSLAnomalyLib.core.errors import BadResults, BrainSSLAnomalyError
 from BrainSSLAnomalyLib.imageio.writing import RESEARCH_USE, write_text
 
 from .lesionwise import SMALL_ML, LesionWise

@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
-from BrainSSLAnomalyLib.anatomy import Tissue
-from BrainSSLAnomalyLib.study import Modality
+from BrainSSLAnomalyLib.core.anatomy import Tissue
+from BrainSSLAnomalyLib.core.study import Modality
 from torch import Tensor
 from torch.nn import functional
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from BrainSSLAnomalyLib.anatomy import Tissue
+from BrainSSLAnomalyLib.core.anatomy import Tissue
 from numpy.typing import NDArray
 
 from ..data import DATA, freesurfer_tissues, upright

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import torch
-from BrainSSLAnomalyLib.anatomy import Tissue
+from BrainSSLAnomalyLib.core.anatomy import Tissue
 from torch import Tensor
 from torch.nn import functional
 

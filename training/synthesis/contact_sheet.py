@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import torch
 import typer
-from BrainSSLAnomalyLib.preparation.coarse import coarse_copy
-from BrainSSLAnomalyLib.study import Modality
+from BrainSSLAnomalyLib.core.study import Modality
+from BrainSSLAnomalyLib.preparation.canonical import coarse_copy
 from numpy.typing import NDArray
 
 from ..data import DATA, load

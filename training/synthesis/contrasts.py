@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from BrainSSLAnomalyLib.anatomy import INTRACRANIAL, Tissue
-from BrainSSLAnomalyLib.study import Modality
+from BrainSSLAnomalyLib.core.anatomy import INTRACRANIAL, Tissue
+from BrainSSLAnomalyLib.core.study import Modality
 from torch import Tensor
 
 from .noise import normal, uniform

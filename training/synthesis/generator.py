@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from BrainSSLAnomalyLib.anatomy import Tissue
-from BrainSSLAnomalyLib.study import Modality
+from BrainSSLAnomalyLib.core.anatomy import Tissue
+from BrainSSLAnomalyLib.core.study import Modality
 from torch import Tensor
 from torch.nn import functional
 

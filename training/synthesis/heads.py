@@ -18,8 +18,8 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from BrainSSLAnomalyLib.anatomy import TISSUE_OF_STRUCTURE, Structure, Tissue
-from BrainSSLAnomalyLib.study import Modality
+from BrainSSLAnomalyLib.core.anatomy import TISSUE_OF_STRUCTURE, Structure, Tissue
+from BrainSSLAnomalyLib.core.study import Modality
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
@@ -103,8 +103,8 @@ def own(folder: Path, without: Collection[str] = ()) -> Iterator[tuple[NDArray[n
     """Image and structures, as the shipped network sees them, of every scan in a folder, without files of some names."""
     from BrainSSLAnomalyLib.imageio import read_scan
     from BrainSSLAnomalyLib.network.anatomy import load_anatomy_network, looker
-    from BrainSSLAnomalyLib.preparation.coarse import coarse_copy
-    from BrainSSLAnomalyLib.preparation.seen import see
+    from BrainSSLAnomalyLib.preparation.canonical import coarse_copy
+    from BrainSSLAnomalyLib.preparation.parcellation import see
 
     look = looker(load_anatomy_network())
     for path in scans_in(folder):

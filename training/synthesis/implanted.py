@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from BrainSSLAnomalyLib.anatomy import Tissue
+from BrainSSLAnomalyLib.core.anatomy import Tissue
+from BrainSSLAnomalyLib.core.study import Modality, Scan, Study, Volume
 from BrainSSLAnomalyLib.preparation import PreparedStudy, prepare
-from BrainSSLAnomalyLib.preparation.upright import upright
-from BrainSSLAnomalyLib.study import Modality, Scan, Study, Volume
+from BrainSSLAnomalyLib.preparation.network_grid import upright
 from numpy.typing import NDArray
 from scipy import ndimage
 

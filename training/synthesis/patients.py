@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 from itertools import count, islice
 
 import numpy as np
-from BrainSSLAnomalyLib.anatomy import Tissue
-from BrainSSLAnomalyLib.study import Modality, Scan, Study, Volume
+from BrainSSLAnomalyLib.core.anatomy import Tissue
+from BrainSSLAnomalyLib.core.study import Modality, Scan, Study, Volume
 
 from ..data import DATA, load
 from .implanted import implanted

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from BrainSSLAnomalyLib.anatomy import Tissue
-from BrainSSLAnomalyLib.study import Modality, Volume
+from BrainSSLAnomalyLib.core.anatomy import Tissue
+from BrainSSLAnomalyLib.core.study import Modality, Volume
 from numpy.typing import NDArray
 from scipy import ndimage
 

@@ -1,6 +1,6 @@
 """The door: scans in, results out. Everything is checked here, so that no other room meets a broken file."""
 
-from .again import scans_again
+from .locate import scans_again
 from .reading import read_scan, read_study
 from .writing import (
     EXPLANATIONS,

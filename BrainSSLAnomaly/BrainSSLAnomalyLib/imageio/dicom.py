@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import AmbiguousInput, UnreadableScan, UnsuitableScan
-from ..resampling import from_sitk
-from ..study import Modality, Volume
+from ..core.errors import AmbiguousInput, UnreadableScan, UnsuitableScan
+from ..core.resampling import from_sitk
+from ..core.study import Modality, Volume
 from .checks import check_grid
-from .guess import guess_from_tags
+from .contrast import guess_from_tags
 
 _TAGS = (
     "Modality",
@@ -29,7 +29,9 @@ SLICE_TOLERANCE = 0.1
 """Largest deviation of one slice distance from the usual one, as a share of it."""
 
 
-def read_series(path: Path, series: str | None) -> tuple[Volume, str, str, tuple[Modality, str] | None]:
+def read_series(
+    path: Path, series: str | None
+) -> tuple[Volume, str, str, tuple[Modality, str] | None]:
     """The series in a folder, or the one a file belongs to.
 
     Args:
@@ -47,17 +49,34 @@ def read_series(path: Path, series: str | None) -> tuple[Volume, str, str, tuple
     sitk.ProcessObject.GlobalWarningDisplayOff()
     folder = path if path.is_dir() else path.parent
     uids = list(sitk.ImageSeriesReader.GetGDCMSeriesIDs(os.fspath(folder)))
-    found = {uid: sitk.ImageSeriesReader.GetGDCMSeriesFileNames(os.fspath(folder), uid) for uid in uids}
+    found = {
+        uid: sitk.ImageSeriesReader.GetGDCMSeriesFileNames(os.fspath(folder), uid) for uid in uids
+    }
     found = {uid: files for uid, files in found.items() if files}
-    if not found or (path.is_file() and not any(Path(f).name == path.name for files in found.values() for f in files)):
-        kind = "no DICOM series" if path.is_dir() else "no image in a format that this program knows"
-        raise UnreadableScan(f"{path.name} holds {kind}", "give a NIfTI, NRRD or MHA file or a folder with one DICOM series")
+    if not found or (
+        path.is_file()
+        and not any(Path(f).name == path.name for files in found.values() for f in files)
+    ):
+        kind = (
+            "no DICOM series" if path.is_dir() else "no image in a format that this program knows"
+        )
+        raise UnreadableScan(
+            f"{path.name} holds {kind}",
+            "give a NIfTI, NRRD or MHA file or a folder with one DICOM series",
+        )
     if path.is_file():
-        found = {uid: files for uid, files in found.items() if any(Path(f).name == path.name for f in files)}
+        found = {
+            uid: files
+            for uid, files in found.items()
+            if any(Path(f).name == path.name for f in files)
+        }
     uid, tags = _choose(found, path.name, series)
     files = found[uid]
     if str(tags.get("Modality", "MR")) != "MR":
-        raise UnsuitableScan(f"{path.name} is a {tags['Modality']} series", "give an MRI; this program knows nothing else")
+        raise UnsuitableScan(
+            f"{path.name} is a {tags['Modality']} series",
+            "give an MRI; this program knows nothing else",
+        )
     if len(files) < 2:
         raise UnsuitableScan(f"{path.name} holds a single image", "give all slices of the series")
     _check_slices(files, path.name)
@@ -65,19 +84,33 @@ def read_series(path: Path, series: str | None) -> tuple[Volume, str, str, tuple
     reader.SetFileNames(files)
     image = reader.Execute()
     if image.GetNumberOfComponentsPerPixel() > 1:
-        raise UnsuitableScan(f"{path.name} is a series of colour pictures", "give the scan itself, not a rendering of it")
+        raise UnsuitableScan(
+            f"{path.name} is a series of colour pictures",
+            "give the scan itself, not a rendering of it",
+        )
     volume = from_sitk(image)
     check_grid(volume.array.shape[::-1], volume.affine, path.name)
-    digest = hashlib.sha256("".join(sorted(hashlib.sha256(Path(f).read_bytes()).hexdigest() for f in files)).encode()).hexdigest()
-    return Volume(volume.array.astype(np.float32), volume.affine), _name(tags), digest, guess_from_tags(tags)
+    digest = hashlib.sha256(
+        "".join(sorted(hashlib.sha256(Path(f).read_bytes()).hexdigest() for f in files)).encode()
+    ).hexdigest()
+    return (
+        Volume(volume.array.astype(np.float32), volume.affine),
+        _name(tags),
+        digest,
+        guess_from_tags(tags),
+    )
 
 
 def _name(tags: dict[str, object]) -> str:
     description = str(tags.get("SeriesDescription") or tags.get("ProtocolName") or "").strip()
-    return f"DICOM series {tags.get('SeriesNumber', '?')}" + (f" ({description})" if description else "")
+    return f"DICOM series {tags.get('SeriesNumber', '?')}" + (
+        f" ({description})" if description else ""
+    )
 
 
-def _choose(found: dict[str, tuple[str, ...]], name: str, series: str | None) -> tuple[str, dict[str, object]]:
+def _choose(
+    found: dict[str, tuple[str, ...]], name: str, series: str | None
+) -> tuple[str, dict[str, object]]:
     import pydicom
 
     described = {}
@@ -86,15 +119,27 @@ def _choose(found: dict[str, tuple[str, ...]], name: str, series: str | None) ->
         described[uid] = {tag: header.get(tag, "") for tag in _TAGS}
     if series is not None:
         wanted = series.strip().lower()
-        exact = [u for u, t in described.items() if wanted in (u.lower(), str(t["SeriesNumber"]).lower())]
-        matching = exact or [u for u, t in described.items() if wanted and wanted in str(t["SeriesDescription"]).lower()]
+        exact = [
+            u for u, t in described.items() if wanted in (u.lower(), str(t["SeriesNumber"]).lower())
+        ]
+        matching = exact or [
+            u
+            for u, t in described.items()
+            if wanted and wanted in str(t["SeriesDescription"]).lower()
+        ]
     else:
         matching = list(found)
     if len(matching) == 1:
         return matching[0], described[matching[0]]
     listing = "; ".join(f"{_name(described[u])[13:]}, {len(found[u])} images" for u in found)
-    what = f"{name} holds {len(found)} series" if matching or series is None else f"no series of {name} matches {series}"
-    raise AmbiguousInput(f"{what} [{listing}]", "choose one by its number, UID or description with --series")
+    what = (
+        f"{name} holds {len(found)} series"
+        if matching or series is None
+        else f"no series of {name} matches {series}"
+    )
+    raise AmbiguousInput(
+        f"{what} [{listing}]", "choose one by its number, UID or description with --series"
+    )
 
 
 def _check_slices(files: tuple[str, ...], name: str) -> None:
@@ -105,9 +150,17 @@ def _check_slices(files: tuple[str, ...], name: str) -> None:
     for file in files:
         header = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=_GEOMETRY)
         if not header.file_meta.TransferSyntaxUID.is_compressed:
-            promised = int(header.get("Rows", 0)) * int(header.get("Columns", 0)) * int(header.get("BitsAllocated", 8)) // 8
+            promised = (
+                int(header.get("Rows", 0))
+                * int(header.get("Columns", 0))
+                * int(header.get("BitsAllocated", 8))
+                // 8
+            )
             if Path(file).stat().st_size < promised:
-                raise UnreadableScan(f"{name} has an image that was cut off ({Path(file).name})", "copy or export the series again")
+                raise UnreadableScan(
+                    f"{name} has an image that was cut off ({Path(file).name})",
+                    "copy or export the series again",
+                )
         if "ImagePositionPatient" not in header or "ImageOrientationPatient" not in header:
             return  # multi-frame or secondary capture: the grid is checked instead
         orientation = np.array(header.ImageOrientationPatient, float)
@@ -118,12 +171,20 @@ def _check_slices(files: tuple[str, ...], name: str) -> None:
     steps = np.diff(along)
     usual = float(np.median(steps))
     if usual < 1e-3 or (steps < 0.5 * usual).any():
-        raise UnsuitableScan(f"{name} has several images at one place", "give one volume: a single time point, echo and reconstruction")
+        raise UnsuitableScan(
+            f"{name} has several images at one place",
+            "give one volume: a single time point, echo and reconstruction",
+        )
     if (np.abs(steps - usual) > SLICE_TOLERANCE * usual).any():
-        raise UnsuitableScan(f"{name} has missing or unevenly spaced slices", "export the whole series again")
+        raise UnsuitableScan(
+            f"{name} has missing or unevenly spaced slices", "export the whole series again"
+        )
     shift = places[-1] - places[0]
-    tilt = np.linalg.norm(shift - (shift @ normal) * normal) / max(float(np.linalg.norm(shift)), 1e-6)
+    tilt = np.linalg.norm(shift - (shift @ normal) * normal) / max(
+        float(np.linalg.norm(shift)), 1e-6
+    )
     if tilt > 0.02:
         raise UnsuitableScan(
-            f"{name} has a tilted stack of slices", "convert it to NIfTI with a tool that keeps the tilt, and give that file"
+            f"{name} has a tilted stack of slices",
+            "convert it to NIfTI with a tool that keeps the tilt, and give that file",
         )

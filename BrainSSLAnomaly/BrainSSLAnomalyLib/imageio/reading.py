@@ -11,18 +11,25 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import AmbiguousInput, BrainSSLAnomalyError, UnreadableScan, UnsuitableScan
-from ..study import Modality, Scan, Study, Volume
+from ..core.errors import (
+    AmbiguousInput,
+    BrainSSLAnomalyError,
+    UnreadableScan,
+    UnsuitableScan,
+)
+from ..core.study import Modality, Scan, Study, Volume
 from .checks import check_dtype, check_grid, check_intensities, drop_trailing_axes
+from .contrast import guess_from_name
 from .dicom import read_series
-from .guess import guess_from_name
 
 NIFTI = (".nii", ".nii.gz", ".hdr", ".img")
 ITK = (".nrrd", ".nhdr", ".mha", ".mhd")
 _EXPORT_AGAIN = "export it again as NIfTI, NRRD, MHA or DICOM"
 
 
-def read_scan(path: Path | str, modality: Modality | None = None, series: str | None = None) -> Scan:
+def read_scan(
+    path: Path | str, modality: Modality | None = None, series: str | None = None
+) -> Scan:
     """One scan from a file or a DICOM folder.
 
     Args:
@@ -61,16 +68,23 @@ def read_scan(path: Path | str, modality: Modality | None = None, series: str | 
         ArithmeticError,
         zlib.error,
     ) as error:
-        raise UnreadableScan(f"{path.name} cannot be read ({_short(error)})", _EXPORT_AGAIN) from error
+        raise UnreadableScan(
+            f"{path.name} cannot be read ({_short(error)})", _EXPORT_AGAIN
+        ) from error
     check_intensities(volume, source)
     if modality is not None:
         return Scan(volume, modality, source, sha256)
     if guess is None:
-        raise AmbiguousInput(f"the contrast of {source} cannot be told from its name", "say it with --flair, --t1, --t1c, --t2 or --pd")
+        raise AmbiguousInput(
+            f"the contrast of {source} cannot be told from its name",
+            "say it with --flair, --t1, --t1c, --t2 or --pd",
+        )
     return Scan(volume, guess[0], source, sha256, guess[1])
 
 
-def read_study(given: Mapping[Modality, Path], unassigned: Sequence[Path] = (), series: str | None = None) -> Study:
+def read_study(
+    given: Mapping[Modality, Path], unassigned: Sequence[Path] = (), series: str | None = None
+) -> Study:
     """All scans of one patient.
 
     Args:
@@ -82,13 +96,18 @@ def read_study(given: Mapping[Modality, Path], unassigned: Sequence[Path] = (), 
         AmbiguousInput: nothing given, or two scans of one modality.
     """
     if not given and not unassigned:
-        raise AmbiguousInput("no scan was given", "name at least one, for example --flair flair.nii.gz")
+        raise AmbiguousInput(
+            "no scan was given", "name at least one, for example --flair flair.nii.gz"
+        )
     scans: dict[Modality, Scan] = {}
     for modality, path in [*given.items(), *((None, p) for p in unassigned)]:
         scan = read_scan(path, modality, series)
         if scan.modality in scans:
             first = scans[scan.modality].source
-            raise AmbiguousInput(f"{first} and {scan.source} are both {scan.modality.value}", "give one scan of each contrast")
+            raise AmbiguousInput(
+                f"{first} and {scan.source} are both {scan.modality.value}",
+                "give one scan of each contrast",
+            )
         scans[scan.modality] = scan
     return Study(scans)
 
@@ -99,8 +118,14 @@ def _read_nifti(path: Path) -> Volume:
 
     try:
         image = nib.loadsave.load(path)
-    except (nib.filebasedimages.ImageFileError, HeaderDataError, nib.spatialimages.ImageDataError) as error:
-        raise UnreadableScan(f"{path.name} is no readable NIfTI file ({_short(error)})", _EXPORT_AGAIN) from error
+    except (
+        nib.filebasedimages.ImageFileError,
+        HeaderDataError,
+        nib.spatialimages.ImageDataError,
+    ) as error:
+        raise UnreadableScan(
+            f"{path.name} is no readable NIfTI file ({_short(error)})", _EXPORT_AGAIN
+        ) from error
     header = image.header
     dtype = header.get_data_dtype()  # type: ignore[attr-defined]
     check_dtype(dtype, path.name)
@@ -119,27 +144,39 @@ def _read_nifti(path: Path) -> Volume:
 def _check_size(path: Path, promised: int) -> None:
     """Refuse a header that promises more than its file can hold, before memory is taken for it."""
     held = path.stat().st_size
-    most = held * 1100 if path.name.lower().endswith(".gz") else held  # deflate cannot do better than 1032 to 1
+    most = (
+        held * 1100 if path.name.lower().endswith(".gz") else held
+    )  # deflate cannot do better than 1032 to 1
     if path.name.lower().endswith(".hdr"):
         return
     if promised > most:
-        raise UnreadableScan(f"{path.name} is shorter than its header says", "copy or export it again; it was probably cut off")
+        raise UnreadableScan(
+            f"{path.name} is shorter than its header says",
+            "copy or export it again; it was probably cut off",
+        )
     if path.name.lower().endswith(".gz"):
         size = 0
         try:
-            with gzip.open(path) as stream:  # nibabel would also find out, but after taking all the memory
+            with gzip.open(
+                path
+            ) as stream:  # nibabel would also find out, but after taking all the memory
                 while block := stream.read(1 << 24):
                     size += len(block)
         except (gzip.BadGzipFile, zlib.error) as error:
-            raise UnreadableScan(f"{path.name} is damaged (its checksum is wrong)", "copy or export it again") from error
+            raise UnreadableScan(
+                f"{path.name} is damaged (its checksum is wrong)", "copy or export it again"
+            ) from error
         if size < promised:
-            raise UnreadableScan(f"{path.name} is shorter than its header says", "copy or export it again; it was probably cut off")
+            raise UnreadableScan(
+                f"{path.name} is shorter than its header says",
+                "copy or export it again; it was probably cut off",
+            )
 
 
 def _read_itk(path: Path) -> Volume:
     import SimpleITK as sitk
 
-    from ..resampling import from_sitk
+    from ..core.resampling import from_sitk
 
     reader = sitk.ImageFileReader()
     reader.SetFileName(os.fspath(path))
@@ -147,13 +184,20 @@ def _read_itk(path: Path) -> Volume:
     reader.ReadImageInformation()
     if reader.GetNumberOfComponents() > 1:
         raise UnsuitableScan(
-            f"{path.name} has {reader.GetNumberOfComponents()} values a voxel", "give the scan itself, not a rendering of it"
+            f"{path.name} has {reader.GetNumberOfComponents()} values a voxel",
+            "give the scan itself, not a rendering of it",
         )
     size = reader.GetSize()
     if reader.GetDimension() > 3 and any(n > 1 for n in size[3:]):
-        raise UnsuitableScan(f"{path.name} has {reader.GetDimension()} axes", "export one structural MRI volume of the head and try again")
+        raise UnsuitableScan(
+            f"{path.name} has {reader.GetDimension()} axes",
+            "export one structural MRI volume of the head and try again",
+        )
     if reader.GetDimension() < 3:
-        raise UnsuitableScan(f"{path.name} is a picture, not a volume", "export one structural MRI volume of the head and try again")
+        raise UnsuitableScan(
+            f"{path.name} is a picture, not a volume",
+            "export one structural MRI volume of the head and try again",
+        )
     check_grid(size[:3], np.eye(4) * [*reader.GetSpacing()[:3], 1], path.name)
     reader.SetExtractSize([*size[:3], *([0] * (len(size) - 3))])
     image = reader.Execute()

@@ -17,11 +17,16 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from .. import __version__
-from ..anatomy import PatientAnatomy
-from ..detection import Detection, LookedAt, MapName, Segmentation
-from ..errors import BadResults, BrainSSLAnomalyError, ResultsExist
-from ..settings import DetectionSettings, SegmentationSettings, segmentation_from_dict, to_dict
-from ..study import Modality, Scan, Volume
+from ..core.anatomy import PatientAnatomy
+from ..core.errors import BadResults, BrainSSLAnomalyError, ResultsExist
+from ..core.results import Detection, LookedAt, MapName, Segmentation
+from ..core.settings import (
+    DetectionSettings,
+    SegmentationSettings,
+    segmentation_from_dict,
+    to_dict,
+)
+from ..core.study import Modality, Scan, Volume
 
 FORMAT_VERSION = 1
 RESULT_FILE = "result.json"
@@ -46,7 +51,11 @@ def write_volume(path: Path, volume: Volume, dtype: DTypeLike) -> None:
     image.set_qform(volume.affine, 1, strip_shears=True)
     image.set_sform(volume.affine, 1)
     level, Opener.default_compresslevel = Opener.default_compresslevel, 1
-    handle, name = tempfile.mkstemp(suffix=".nii.gz" if path.name.endswith(".gz") else ".nii", prefix=".partial-", dir=path.parent)
+    handle, name = tempfile.mkstemp(
+        suffix=".nii.gz" if path.name.endswith(".gz") else ".nii",
+        prefix=".partial-",
+        dir=path.parent,
+    )
     os.close(handle)
     try:
         image.to_filename(name)
@@ -81,7 +90,10 @@ def staged_folder(target: Path, overwrite: bool) -> Iterator[Path]:
     if target.exists() and not target.is_dir():
         raise ResultsExist(f"{target.name} is a file", "choose a folder for the results")
     if target.is_dir() and any(target.iterdir()) and not overwrite:
-        raise ResultsExist(f"the folder {target.name} is not empty", "choose another with --output, or add --overwrite")
+        raise ResultsExist(
+            f"the folder {target.name} is not empty",
+            "choose another with --output, or add --overwrite",
+        )
     missing = [p for p in (target.parent, *target.parent.parents) if not p.exists()]
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -89,7 +101,8 @@ def staged_folder(target: Path, overwrite: bool) -> Iterator[Path]:
         stage.chmod(0o755)
     except OSError as error:
         raise BrainSSLAnomalyError(
-            f"{target.parent} cannot be written to ({error.strerror})", "choose another folder with --output"
+            f"{target.parent} cannot be written to ({error.strerror})",
+            "choose another folder with --output",
         ) from error
     done = False
     try:
@@ -106,7 +119,8 @@ def staged_folder(target: Path, overwrite: bool) -> Iterator[Path]:
         done = True
     except OSError as error:
         raise BrainSSLAnomalyError(
-            f"the results could not be written ({error.strerror or error})", "check the free space and try again"
+            f"the results could not be written ({error.strerror or error})",
+            "check the free space and try again",
         ) from error
     finally:
         shutil.rmtree(stage, ignore_errors=True)
@@ -143,7 +157,9 @@ def write_results(
     """
     grid = detection.reference
     write_volume(folder / "reference.nii.gz", grid, np.float32)
-    write_volume(folder / "anomaly_score.nii.gz", grid.with_array(detection.anomaly_score), np.float32)
+    write_volume(
+        folder / "anomaly_score.nii.gz", grid.with_array(detection.anomaly_score), np.float32
+    )
     write_volume(folder / "brain_mask.nii.gz", grid.with_array(detection.brain_mask), np.uint8)
     write_volume(folder / "regions.nii.gz", grid.with_array(detection.anatomy.regions), np.uint8)
     write_volume(folder / "zones.nii.gz", grid.with_array(detection.anatomy.zones), np.uint8)
@@ -153,7 +169,11 @@ def write_results(
         write_volume(folder / f"{name.value}.nii.gz", grid.with_array(array), np.float32)
     looked_at = detection.looked_at if with_input else None
     for modality, image in looked_at.images.items() if looked_at else ():
-        write_volume(folder / f"network_input_{modality.key}.nii.gz", Volume(image, looked_at.affine), np.float32)  # type: ignore[union-attr]
+        write_volume(
+            folder / f"network_input_{modality.key}.nii.gz",
+            Volume(image, looked_at.affine),
+            np.float32,
+        )  # type: ignore[union-attr]
     result: dict[str, Any] = {
         "format": FORMAT_VERSION,
         "program": "BrainSSLAnomaly",
@@ -164,7 +184,12 @@ def write_results(
         "detection_settings": to_dict(detection_settings),
         "reference_modality": detection.modality.value,
         "inputs": [
-            {"modality": s.modality.value, "source": s.source, "sha256": s.sha256, "modality_guessed_from": s.guessed_from}
+            {
+                "modality": s.modality.value,
+                "source": s.source,
+                "sha256": s.sha256,
+                "modality_guessed_from": s.guessed_from,
+            }
             for s in detection.inputs
         ],
         "seconds": {k: round(v, 2) for k, v in detection.seconds.items()},
@@ -177,7 +202,11 @@ def write_results(
 
 
 def write_segmentation(
-    folder: Path, grid: Volume, segmentation: Segmentation, settings: SegmentationSettings, result: dict[str, Any]
+    folder: Path,
+    grid: Volume,
+    segmentation: Segmentation,
+    settings: SegmentationSettings,
+    result: dict[str, Any],
 ) -> None:
     """The live half of the results: mask, findings and ``result.json`` (``result`` with the findings put in)."""
     write_volume(folder / "anomaly_mask.nii.gz", grid.with_array(segmentation.mask), np.uint8)
@@ -204,22 +233,37 @@ def read_results(folder: Path) -> tuple[Detection, SegmentationSettings, dict[st
     folder = Path(folder)
     again = "run detect again"
     if not (folder / RESULT_FILE).is_file():
-        raise BadResults(f"{folder.name} holds no {RESULT_FILE}", "give a folder that detect has written")
+        raise BadResults(
+            f"{folder.name} holds no {RESULT_FILE}", "give a folder that detect has written"
+        )
 
     def volume(name: str) -> Volume:
         image = Nifti1Image.from_filename(folder / f"{name}.nii.gz")
-        return Volume(np.ascontiguousarray(np.asarray(image.dataobj).T), np.asarray(image.affine, float))
+        return Volume(
+            np.ascontiguousarray(np.asarray(image.dataobj).T), np.asarray(image.affine, float)
+        )
 
     try:
         result = json.loads((folder / RESULT_FILE).read_text(encoding="utf-8"))
         if result["program"] != "BrainSSLAnomaly" or result["format"] != FORMAT_VERSION:
-            raise BadResults(f"{folder.name} was written by another version ({result.get('version')})", again)
+            raise BadResults(
+                f"{folder.name} was written by another version ({result.get('version')})", again
+            )
         reference = volume("reference")
         inputs = tuple(
-            Scan(reference, Modality(i["modality"]), i["source"], i["sha256"], i["modality_guessed_from"]) for i in result["inputs"]
+            Scan(
+                reference,
+                Modality(i["modality"]),
+                i["source"],
+                i["sha256"],
+                i["modality_guessed_from"],
+            )
+            for i in result["inputs"]
         )
         names = {m: f"network_input_{m.key}" for m in Modality}
-        looked_at = {m: volume(name) for m, name in names.items() if (folder / f"{name}.nii.gz").is_file()}
+        looked_at = {
+            m: volume(name) for m, name in names.items() if (folder / f"{name}.nii.gz").is_file()
+        }
         detection = Detection(
             reference=reference,
             modality=Modality(result["reference_modality"]),
@@ -232,18 +276,29 @@ def read_results(folder: Path) -> tuple[Detection, SegmentationSettings, dict[st
             seconds=result["seconds"],
             warnings=tuple(result["warnings"]),
             scan_p_value=result["scan_p_value"],
-            maps={m: volume(m.value).array for m in MapName if (folder / f"{m.value}.nii.gz").is_file()},
+            maps={
+                m: volume(m.value).array
+                for m in MapName
+                if (folder / f"{m.value}.nii.gz").is_file()
+            },
             facts=result["facts"],
             looked_at=_looked_at(looked_at, result.get("network_input_axis")),
         )
         maps = (*detection.zscores.values(), *detection.maps.values())
-        for array in (detection.anomaly_score, detection.brain_mask, *maps, detection.anatomy.regions):
+        for array in (
+            detection.anomaly_score,
+            detection.brain_mask,
+            *maps,
+            detection.anatomy.regions,
+        ):
             reference.with_array(array)
         return detection, segmentation_from_dict(result["segmentation_settings"]), result
     except BrainSSLAnomalyError:
         raise
     except Exception as error:  # any damage to any file
-        words = str(error).splitlines()[0][:100].rstrip(". ") if str(error) else type(error).__name__
+        words = (
+            str(error).splitlines()[0][:100].rstrip(". ") if str(error) else type(error).__name__
+        )
         raise BadResults(f"{folder.name} is incomplete or damaged ({words})", again) from error
 
 
@@ -251,7 +306,11 @@ def _looked_at(images: dict[Modality, Volume], axis: int | None) -> LookedAt | N
     if not images or axis is None:
         return None
     first = next(iter(images.values()))
-    return LookedAt({m: first.with_array(image.array).array for m, image in images.items()}, first.affine, int(axis))
+    return LookedAt(
+        {m: first.with_array(image.array).array for m, image in images.items()},
+        first.affine,
+        int(axis),
+    )
 
 
 def _plain(value: Any) -> Any:

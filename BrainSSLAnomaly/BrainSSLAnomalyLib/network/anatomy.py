@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ..anatomy import STRUCTURE_SPACING_MM, Structure
+from ..core.anatomy import STRUCTURE_SPACING_MM, Structure
 from .bundle import load_weights
 
 BUNDLE = "AnatomyModel"
@@ -34,16 +34,25 @@ class AnatomyNetwork(nn.Module):
         from monai.networks.nets import BasicUNet
 
         super().__init__()
-        self.body = BasicUNet(3, 9, 8 * FINE, features=(32, 32, 64, 80, 96, 32), upsample="nontrainable")
+        self.body = BasicUNet(
+            3, 9, 8 * FINE, features=(32, 32, 64, 80, 96, 32), upsample="nontrainable"
+        )
         self.fine = SubpixelUpsample(3, 8 * FINE, FINE, conv_block=None, apply_pad_pool=False)
         self.last = Convolution(3, FINE + 1, 16, kernel_size=3, act="LEAKYRELU", norm="INSTANCE")
         self.logits = nn.Conv3d(16, len(Structure), 1)
 
     def forward(self, scan: Tensor) -> Tensor:
         """Look at a batch of scans."""
-        folded = torch.cat([scan[:, :, a::2, b::2, c::2] for a in (0, 1) for b in (0, 1) for c in (0, 1)], 1)
+        folded = torch.cat(
+            [scan[:, :, a::2, b::2, c::2] for a in (0, 1) for b in (0, 1) for c in (0, 1)], 1
+        )
         width = folded.shape[-1]
-        right = (torch.arange(width, device=scan.device, dtype=scan.dtype) - (width - 1) / 2) * 2 * STRUCTURE_SPACING_MM / 100
+        right = (
+            (torch.arange(width, device=scan.device, dtype=scan.dtype) - (width - 1) / 2)
+            * 2
+            * STRUCTURE_SPACING_MM
+            / 100
+        )
         coarse = self.body(torch.cat([folded, right.expand_as(folded[:, :1])], 1))
         return self.logits(self.last(torch.cat([self.fine(coarse), scan], 1)))
 
@@ -74,7 +83,9 @@ def looker(network: nn.Module) -> Callable[[NDArray[np.float32]], NDArray[np.flo
         low, mid, left = (m // 2 for m in missing)  # the middle stays in the middle
         padded = np.pad(scan, [(m // 2, m - m // 2) for m in missing])
         with torch.inference_mode():
-            logits = network(torch.from_numpy(padded)[None, None].float())[0, :, low : low + k, mid : mid + j, left : left + i]
+            logits = network(torch.from_numpy(padded)[None, None].float())[
+                0, :, low : low + k, mid : mid + j, left : left + i
+            ]
             return logits.softmax(0).numpy()
 
     return look

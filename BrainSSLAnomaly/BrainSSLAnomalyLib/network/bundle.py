@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..errors import DamagedModel
-from ..resources import resource
+from ..core.errors import DamagedModel
+from ..core.resources import resource
 
 WEIGHTS = ("models", "model.safetensors")
 METADATA = ("configs", "metadata.json")
@@ -32,10 +32,14 @@ def load_weights(network: nn.Module, bundle: str) -> None:
     try:
         network.load_state_dict(load_tensors(bundle))
     except RuntimeError as error:
-        raise DamagedModel(f"the weights in {bundle} belong to another network", "install the package again") from error
+        raise DamagedModel(
+            f"the weights in {bundle} belong to another network", "install the package again"
+        ) from error
 
 
-def load_tensors(bundle: str, file: tuple[str, ...] = WEIGHTS, digest: str = "weights_sha256") -> dict[str, torch.Tensor]:
+def load_tensors(
+    bundle: str, file: tuple[str, ...] = WEIGHTS, digest: str = "weights_sha256"
+) -> dict[str, torch.Tensor]:
     """Tensors of a file of a bundle, in single precision (whole numbers as they are).
 
     Args:
@@ -50,8 +54,13 @@ def load_tensors(bundle: str, file: tuple[str, ...] = WEIGHTS, digest: str = "we
 
     content = resource(bundle, *file).read_bytes()
     if hashlib.sha256(content).hexdigest() != metadata(bundle)[digest]:
-        raise DamagedModel(f"{file[-1]} in {bundle} is not the file that was shipped", "install the package again")
-    return {name: values.float() if values.is_floating_point() else values for name, values in load(content).items()}
+        raise DamagedModel(
+            f"{file[-1]} in {bundle} is not the file that was shipped", "install the package again"
+        )
+    return {
+        name: values.float() if values.is_floating_point() else values
+        for name, values in load(content).items()
+    }
 
 
 def sha256(path: Path) -> str:

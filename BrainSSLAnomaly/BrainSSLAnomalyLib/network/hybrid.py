@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ..study import Modality
+from ..core.study import Modality
 
 CHANNELS = tuple(Modality)
 """Order of the modalities in every tensor."""
@@ -80,16 +80,26 @@ class HybridNetwork(nn.Module):
         d, m, f = s.spatial_dims, len(CHANNELS), s.features
 
         def stage(taken: int, given: int, stride: int = 1) -> nn.Module:
-            return UnetResBlock(d, taken, given, 3, stride, norm_name="batch", act_name=("relu", {"inplace": True}))
+            return UnetResBlock(
+                d, taken, given, 3, stride, norm_name="batch", act_name=("relu", {"inplace": True})
+            )
 
         convolution: type[nn.Module] = nn.Conv2d if d == 2 else nn.Conv3d
-        self.encoder = nn.ModuleList([stage(2 * m, f[0]), *(stage(a, b, 2) for a, b in pairwise(f))])
-        self.position = convolution(f[-1], f[-1], 3, padding=1, groups=f[-1])  # convolutional position: works on any grid
-        self.transformer = nn.ModuleList([TransformerBlock(f[-1], 4 * f[-1], s.heads) for _ in range(s.layers)])
+        self.encoder = nn.ModuleList(
+            [stage(2 * m, f[0]), *(stage(a, b, 2) for a, b in pairwise(f))]
+        )
+        self.position = convolution(
+            f[-1], f[-1], 3, padding=1, groups=f[-1]
+        )  # convolutional position: works on any grid
+        self.transformer = nn.ModuleList(
+            [TransformerBlock(f[-1], 4 * f[-1], s.heads) for _ in range(s.layers)]
+        )
         self.normalise = nn.LayerNorm(f[-1])
         self.context = nn.Identity()  # where explanations look after the transformer
         self.embed = nn.Linear(f[-1], s.embedding)
-        self.decoder = nn.ModuleList([stage(a + b, b) for a, b in zip(f[:0:-1], f[-2::-1], strict=True)])
+        self.decoder = nn.ModuleList(
+            [stage(a + b, b) for a, b in zip(f[:0:-1], f[-2::-1], strict=True)]
+        )
         self.out = convolution(f[0], 2 * m + 1, 1)
 
     @property
@@ -107,10 +117,21 @@ class HybridNetwork(nn.Module):
         skips = self._detail(images, present)
         tokens, embedded = self._context(skips.pop())
         for block, skip in zip(self.decoder, reversed(skips), strict=True):
-            tokens = block(torch.cat([functional.interpolate(tokens, scale_factor=2.0, mode="nearest"), skip], 1))
+            tokens = block(
+                torch.cat(
+                    [functional.interpolate(tokens, scale_factor=2.0, mode="nearest"), skip], 1
+                )
+            )
         out, m = self.out(tokens), len(CHANNELS)
         patches = functional.normalize(embedded, dim=1)
-        return NetworkOutput(out[:, :m], out[:, m : 2 * m].clamp(-8, 8), out[:, 2 * m :], patches, _of_scan(embedded), tokens)
+        return NetworkOutput(
+            out[:, :m],
+            out[:, m : 2 * m].clamp(-8, 8),
+            out[:, 2 * m :],
+            patches,
+            _of_scan(embedded),
+            tokens,
+        )
 
     def embedding(self, images: Tensor, present: Tensor) -> Tensor:
         """(b, embedding) of the scans alone, without the decoder."""
@@ -118,7 +139,11 @@ class HybridNetwork(nn.Module):
 
     def _detail(self, images: Tensor, present: Tensor) -> list[Tensor]:
         """Features of every stage."""
-        there = present.to(images.dtype).reshape(*present.shape, *(1,) * (images.ndim - 2)).expand_as(images)
+        there = (
+            present.to(images.dtype)
+            .reshape(*present.shape, *(1,) * (images.ndim - 2))
+            .expand_as(images)
+        )
         features = torch.cat([images * there, there], 1)
         stages = []
         for block in self.encoder:
@@ -133,7 +158,10 @@ class HybridNetwork(nn.Module):
         for block in self.transformer:
             tokens = block(tokens)
         tokens = self.normalise(tokens)
-        tokens, embedded = (t.transpose(1, 2).reshape(t.shape[0], t.shape[2], *grid) for t in (tokens, self.embed(tokens)))
+        tokens, embedded = (
+            t.transpose(1, 2).reshape(t.shape[0], t.shape[2], *grid)
+            for t in (tokens, self.embed(tokens))
+        )
         return self.context(features + tokens), embedded
 
 

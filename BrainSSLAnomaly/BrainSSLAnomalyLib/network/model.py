@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..errors import BadSettings
-from ..settings import Device
+from ..core.errors import BadSettings
+from ..core.settings import Device
 from .bundle import load_tensors, load_weights, metadata
 from .hybrid import CHANNELS, HybridNetwork, HybridSettings
 
@@ -41,11 +41,16 @@ def load_model(device: Device = Device.AUTO, bundle: str = BUNDLE) -> Model:
         BadSettings: no such device.
     """
     about, where = metadata(bundle), torch_device(device)
-    size: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in about["network_settings"].items()}
+    size: dict[str, Any] = {
+        k: tuple(v) if isinstance(v, list) else v for k, v in about["network_settings"].items()
+    }
     network = HybridNetwork(HybridSettings(**size))
     load_weights(network, bundle)
     network = network.to(where, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
-    patches = {name: values.to(where) for name, values in load_tensors(bundle, PATCHES, "healthy_patches_sha256").items()}
+    patches = {
+        name: values.to(where)
+        for name, values in load_tensors(bundle, PATCHES, "healthy_patches_sha256").items()
+    }
     return Model(network, patches, about["version"])
 
 
@@ -58,7 +63,10 @@ def torch_device(device: Device) -> torch.device:
     if device is Device.AUTO:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if device is Device.CUDA and not torch.cuda.is_available():
-        raise BadSettings("PyTorch finds no GPU that it can use", "leave --device out, or install PyTorch for CUDA")
+        raise BadSettings(
+            "PyTorch finds no GPU that it can use",
+            "leave --device out, or install PyTorch for CUDA",
+        )
     return torch.device(device.value)
 
 
@@ -76,5 +84,7 @@ class StackedNetwork(nn.Module):
     def forward(self, stacked: Tensor) -> Tensor:
         """(b, 2m, j, i) scans and where each modality is there (1 or 0) → (b, 2m + 1, j, i) reconstruction, log variance, anomaly logit."""
         m = len(CHANNELS)
-        out = self.network(stacked[:, :m], (stacked[:, m:].flatten(2).mean(2) > 0.5).to(stacked.dtype))
+        out = self.network(
+            stacked[:, :m], (stacked[:, m:].flatten(2).mean(2) > 0.5).to(stacked.dtype)
+        )
         return torch.cat([out.reconstruction, out.log_variance, out.anomaly], 1)

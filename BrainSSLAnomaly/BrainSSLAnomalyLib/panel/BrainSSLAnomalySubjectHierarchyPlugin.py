@@ -36,7 +36,11 @@ class BrainSSLAnomalySubjectHierarchyPlugin(AbstractScriptedSubjectHierarchyPlug
 
     def showContextMenuActionsForItem(self, itemID):
         node = self._node(itemID)
-        self.action.visible = node is not None and node.IsA("vtkMRMLScalarVolumeNode") and not node.IsA("vtkMRMLLabelMapVolumeNode")
+        self.action.visible = (
+            node is not None
+            and node.IsA("vtkMRMLScalarVolumeNode")
+            and not node.IsA("vtkMRMLLabelMapVolumeNode")
+        )
 
     def onDetect(self):
         """Open the module with the scans of this patient chosen, and start."""

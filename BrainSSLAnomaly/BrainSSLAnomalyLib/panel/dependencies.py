@@ -12,8 +12,8 @@ from pathlib import Path
 
 import slicer
 
-from ..errors import BrainSSLAnomalyError
-from ..resources import resource
+from ..core.errors import BrainSSLAnomalyError
+from ..core.resources import resource
 
 REQUESTER = "BrainSSLAnomaly"
 TORCH_VERSION = ">=2.2"
@@ -71,7 +71,12 @@ def install_network() -> None:
         check_extension()
         from PyTorchUtils import PyTorchUtilsLogic
 
-        if PyTorchUtilsLogic().installTorch(askConfirmation=False, torchVersionRequirement=TORCH_VERSION) is None:
+        if (
+            PyTorchUtilsLogic().installTorch(
+                askConfirmation=False, torchVersionRequirement=TORCH_VERSION
+            )
+            is None
+        ):
             raise RuntimeError("PyTorch was not installed")
         importlib.invalidate_caches()
     _install([requirement for requirement in missing_for_network() if not _is_torch(requirement)])
@@ -100,7 +105,9 @@ def install_from(folder: Path) -> None:
     for wanted in (basic, network if not basic or _any_in(folder, network) else []):
         if wanted:
             with _kept(wanted) as constraints:
-                slicer.util.pip_install(["--no-index", "--find-links", str(folder), *wanted, "-c", constraints])
+                slicer.util.pip_install(
+                    ["--no-index", "--find-links", str(folder), *wanted, "-c", constraints]
+                )
     importlib.invalidate_caches()
 
 
@@ -114,7 +121,9 @@ def _install(wanted: Sequence[str]) -> None:
         except ImportError:
             slicer.util.pip_install([*wanted, "-c", constraints])
         else:
-            packaging.pip_ensure(list(wanted), constraints=constraints, requester=REQUESTER, prompt_install=False)
+            packaging.pip_ensure(
+                list(wanted), constraints=constraints, requester=REQUESTER, prompt_install=False
+            )
     importlib.invalidate_caches()
 
 
@@ -133,7 +142,10 @@ def _kept(wanted: Sequence[str]) -> Iterator[str]:
 
 
 def _read(name: str) -> list[str]:
-    lines = [line.split("#")[0].strip() for line in resource(name).read_text(encoding="utf-8").splitlines()]
+    lines = [
+        line.split("#")[0].strip()
+        for line in resource(name).read_text(encoding="utf-8").splitlines()
+    ]
     return [line for line in lines if line]
 
 

@@ -7,9 +7,9 @@ from typing import Any
 import qt
 from slicer.i18n import tr as _
 
-from ..detection import MapName
-from ..errors import BrainSSLAnomalyError
-from .run import EVERY_MS, environment, python
+from ..core.errors import BrainSSLAnomalyError
+from ..core.results import MapName
+from .job_monitor import EVERY_MS, environment, python
 
 
 class Explaining:
@@ -38,21 +38,32 @@ class Explaining:
 
     def offer(self, session: Any) -> None:
         """The session whose findings are meant, or None. A question about findings that are no longer there is given up."""
-        if session is not self._session or (session is not None and session.segmentation is not self._asked[0]):
+        if session is not self._session or (
+            session is not None and session.segmentation is not self._asked[0]
+        ):
             self.stop()
         self._session = session
-        self._ui.explainCheckBox.enabled = session is not None and (session.results.explainable or self._of_all() is not None)
+        self._ui.explainCheckBox.enabled = session is not None and (
+            session.results.explainable or self._of_all() is not None
+        )
 
     def show(self, number: int) -> None:
         """Ask about a finding, if that is wanted and the network has looked at this scan."""
         self.stop()
-        if self._session is None or not self._ui.explainCheckBox.checked or not self._ui.explainCheckBox.enabled:
+        if (
+            self._session is None
+            or not self._ui.explainCheckBox.checked
+            or not self._ui.explainCheckBox.enabled
+        ):
             return
         results = self._session.results
         if not results.explainable:
             self._layers.refresh(self._of_all().GetAttribute("BrainSSLAnomaly.Layer"))
             self._say(
-                _("What the network looked at was not kept: this is the Grad-CAM of all findings, not of finding {number} alone."), number
+                _(
+                    "What the network looked at was not kept: this is the Grad-CAM of all findings, not of finding {number} alone."
+                ),
+                number,
             )
             return
         self._asked = (self._session.segmentation, number)
@@ -77,8 +88,8 @@ class Explaining:
             self._job = None
 
     def _start(self, number: int) -> Any:
+        from ..core.settings import Device
         from ..jobs import start_explanation
-        from ..settings import Device
 
         detection, results = self._session.detection, self._session.results
         device = Device(detection.facts.get("settings", {}).get("device", Device.AUTO.value))
@@ -91,7 +102,11 @@ class Explaining:
             return
         (segmentation, number), session = self._asked, self._session
         try:
-            if session is None or not session.results.complete or session.segmentation is not segmentation:
+            if (
+                session is None
+                or not session.results.complete
+                or session.segmentation is not segmentation
+            ):
                 self.stop()
                 return
             node = session.results.write_finding_map(number, self._job.finding_map())

@@ -20,7 +20,12 @@ class Findings:
         looked_at: called with the number of the finding that a reader has selected.
     """
 
-    def __init__(self, ui: Any, review: Callable[[Sequence[int], bool], None], looked_at: Callable[[int], None]) -> None:
+    def __init__(
+        self,
+        ui: Any,
+        review: Callable[[Sequence[int], bool], None],
+        looked_at: Callable[[int], None],
+    ) -> None:
         self._ui = ui
         self._review = review
         self._looked_at = looked_at
@@ -83,7 +88,9 @@ class Findings:
         """All findings as comma-separated values."""
         from ..report.tables import findings_csv
 
-        return findings_csv(self._session.findings, list(self._session.detection.zscores), self._session.rejected)
+        return findings_csv(
+            self._session.findings, list(self._session.detection.zscores), self._session.rejected
+        )
 
     def _mark(self, rejected: bool) -> None:
         if self._session and self.selected():
@@ -118,13 +125,17 @@ class Findings:
     def _on_csv(self) -> None:
         from ..imageio import write_text
 
-        name = qt.QFileDialog.getSaveFileName(self._ui.csvButton.window(), _("Save findings"), "findings.csv", "CSV (*.csv)")
+        name = qt.QFileDialog.getSaveFileName(
+            self._ui.csvButton.window(), _("Save findings"), "findings.csv", "CSV (*.csv)"
+        )
         name = name[0] if isinstance(name, tuple) else name
         if name:
             try:
                 write_text(Path(name), self.text())
             except OSError as error:
-                slicer.util.errorDisplay(_("The table cannot be written: {why}.").format(why=error.strerror or error))
+                slicer.util.errorDisplay(
+                    _("The table cannot be written: {why}.").format(why=error.strerror or error)
+                )
 
     def _shortcut(self, key: str, act: Callable[[], None]) -> Any:
         shortcut = qt.QShortcut(qt.QKeySequence(key), self._ui.findingsTable)

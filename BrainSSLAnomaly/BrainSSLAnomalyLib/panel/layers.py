@@ -8,7 +8,7 @@ from typing import Any
 import qt
 from slicer.i18n import tr as _
 
-from ..detection import MapName
+from ..core.results import MapName
 
 
 class Layers:
@@ -47,7 +47,10 @@ class Layers:
 
         self._busy = True
         self._listed = Results.everything()
-        keep = next((r for r in (wanted, self._results) if r in self._listed), self._listed[-1] if self._listed else None)
+        keep = next(
+            (r for r in (wanted, self._results) if r in self._listed),
+            self._listed[-1] if self._listed else None,
+        )
         selector = self._ui.resultsSelector
         selector.clear()
         for results in self._listed:
@@ -72,13 +75,19 @@ class Layers:
             title: of the map to be shown first from now on.
         """
         if self._results is not None and (title or self._nodes != self._maps()):
-            self._fill(title or self._ui.layerSelector.currentText, self._ui.secondLayerSelector.currentText)
+            self._fill(
+                title or self._ui.layerSelector.currentText,
+                self._ui.secondLayerSelector.currentText,
+            )
 
     def _fill(self, first: str, second: str) -> None:
         self._busy = True
         self._nodes = self._maps()
         titles = [_("None"), *(node.GetAttribute("BrainSSLAnomaly.Layer") for node in self._nodes)]
-        for selector, title, other in ((self._ui.layerSelector, first, 1), (self._ui.secondLayerSelector, second, 0)):
+        for selector, title, other in (
+            (self._ui.layerSelector, first, 1),
+            (self._ui.secondLayerSelector, second, 0),
+        ):
             selector.clear()
             for name in titles:
                 selector.addItem(name)
@@ -141,7 +150,11 @@ class Layers:
 
         if self._busy or self._results is None or self._results.reference is None:
             return
-        maps = [] if self._hidden else [self._node(s) for s in (self._ui.layerSelector, self._ui.secondLayerSelector)]
+        maps = (
+            []
+            if self._hidden
+            else [self._node(s) for s in (self._ui.layerSelector, self._ui.secondLayerSelector)]
+        )
         shown = [node for node in dict.fromkeys(maps) if node is not None]
         background, healthy = self._results.reference, self._healthy()
         self._ui.flipButton.enabled = healthy is not None

@@ -37,7 +37,7 @@ def load(spacing: float = 2.0) -> list[Any]:
     Args:
         spacing: edge of the voxels, in mm.
     """
-    from ..demo import synthetic_patient
+    from ..phantom.patient import synthetic_patient
 
     with slicer.util.WaitCursor():
         study, _truth = synthetic_patient(spacing=spacing)
@@ -47,7 +47,9 @@ def load(spacing: float = 2.0) -> list[Any]:
     nodes = []
     for modality in study.modalities:
         volume = study.scans[modality].volume
-        node = slicer.util.addVolumeFromArray(volume.array, ijkToRAS=volume.affine, name=f"Synthetic {modality.value}")
+        node = slicer.util.addVolumeFromArray(
+            volume.array, ijkToRAS=volume.affine, name=f"Synthetic {modality.value}"
+        )
         node.CreateDefaultDisplayNodes()
         item = tree.GetItemByDataNode(node) or tree.CreateItem(visit, node)
         tree.SetItemParent(item, visit)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ..errors import BrainSSLAnomalyError
-from ..study import Modality
+from ..core.errors import BrainSSLAnomalyError
+from ..core.study import Modality
 
 
 class Scans:
@@ -67,7 +67,10 @@ class Scans:
         """The first thing that is wrong; looking at voxels takes a moment, so what is known is not looked at again."""
         from .. import scene
 
-        key = [(m.value, node.GetID(), node.GetMTime(), node.GetTransformNodeID()) for m, node in scans.items()]
+        key = [
+            (m.value, node.GetID(), node.GetMTime(), node.GetTransformNodeID())
+            for m, node in scans.items()
+        ]
         if scans and self._known.get("key") != key:
             self._known = {"key": key, "problem": ""}
             try:

@@ -9,11 +9,27 @@ from typing import Any
 
 import qt
 
-from ..settings import MorphologySettings, SegmentationSettings, ThresholdMethod, ThresholdSettings, default_segmentation
-from ..study import Modality
+from ..core.settings import (
+    MorphologySettings,
+    SegmentationSettings,
+    ThresholdMethod,
+    ThresholdSettings,
+    default_segmentation,
+)
+from ..core.study import Modality
 
 PAUSE_MS = 50
-_SLIDERS = ("threshold", "low", "percentile", "zscore", "opening", "closing", "dilation", "erosion", "smallest")
+_SLIDERS = (
+    "threshold",
+    "low",
+    "percentile",
+    "zscore",
+    "opening",
+    "closing",
+    "dilation",
+    "erosion",
+    "smallest",
+)
 _ROWS = {
     ThresholdMethod.FIXED: {"threshold"},
     ThresholdMethod.PERCENTILE: {"percentile"},
@@ -50,11 +66,22 @@ class Tuning:
         """What the sliders say. They are asked themselves: the parameter node hears of a move only after us."""
         fill = self._ui.fillHolesCheckBox.checked
         value = {name: getattr(self._ui, f"{name}Slider").value for name in _SLIDERS}
-        method = ThresholdMethod(self._ui.methodSelector.currentText or ThresholdMethod.HYSTERESIS.value)
+        method = ThresholdMethod(
+            self._ui.methodSelector.currentText or ThresholdMethod.HYSTERESIS.value
+        )
         low = min(value["low"], value["threshold"])
         return SegmentationSettings(
-            ThresholdSettings(method, value["threshold"], low, value["percentile"], value["zscore"]),
-            MorphologySettings(value["opening"], value["closing"], value["dilation"], value["erosion"], fill, value["smallest"]),
+            ThresholdSettings(
+                method, value["threshold"], low, value["percentile"], value["zscore"]
+            ),
+            MorphologySettings(
+                value["opening"],
+                value["closing"],
+                value["dilation"],
+                value["erosion"],
+                fill,
+                value["smallest"],
+            ),
         )
 
     def put(self, settings: SegmentationSettings) -> None:
@@ -79,7 +106,12 @@ class Tuning:
         now = self.settings()
         if any(_same(now.threshold, default_segmentation([m]).threshold) for m in Modality):
             levels = default_segmentation(modalities).threshold
-            self.put(replace(now, threshold=replace(now.threshold, threshold=levels.threshold, low=levels.low)))
+            self.put(
+                replace(
+                    now,
+                    threshold=replace(now.threshold, threshold=levels.threshold, low=levels.low),
+                )
+            )
 
     def showRows(self) -> None:
         """Only the sliders that the method listens to."""
@@ -105,4 +137,8 @@ class Tuning:
 
 def _same(one: ThresholdSettings, other: ThresholdSettings) -> bool:
     """As far as a slider can say."""
-    return one.method is other.method and isclose(one.threshold, other.threshold) and isclose(one.low, other.low)
+    return (
+        one.method is other.method
+        and isclose(one.threshold, other.threshold)
+        and isclose(one.low, other.low)
+    )

@@ -9,19 +9,28 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from ..anatomy import COARSE_AFFINE, INTRACRANIAL, STRUCTURE_SPACING_MM, TEMPLATE_AFFINE, PatientAnatomy, Structure, Tissue, Zone
-from ..progress import Progress, StageClock, silent
-from ..resampling import resample
-from ..study import Modality, Study, Volume
-from .bias import log_bias_field, remove_bias
-from .brain import skull_mask, stripped_mask
-from .coarse import coarse_copy
-from .plausible import check_likeness, check_volume
+from ..core.anatomy import (
+    COARSE_AFFINE,
+    INTRACRANIAL,
+    STRUCTURE_SPACING_MM,
+    TEMPLATE_AFFINE,
+    PatientAnatomy,
+    Structure,
+    Tissue,
+    Zone,
+)
+from ..core.progress import Progress, StageClock, silent
+from ..core.resampling import resample
+from ..core.study import Modality, Study, Volume
+from .bias_field import log_bias_field, remove_bias
+from .brain_mask import skull_mask, stripped_mask
+from .canonical import coarse_copy
+from .parcellation import Look, SeenAnatomy, named, pose, see, tissues
 from .prepared import PreparedStudy, cropped
+from .quality import check_likeness, check_volume
 from .registration import register_rigidly, register_to_template
-from .seen import Look, SeenAnatomy, named, pose, see, tissues
 from .template import Template, load_template
-from .tissue import TissueFit, TissueIntensities, fit_tissues
+from .tissues import TissueFit, TissueIntensities, fit_tissues
 
 _ZONE_OF_TISSUE = (
     Zone.DEEP_WHITE,
@@ -52,7 +61,13 @@ _COREGISTER, _LOOK, _TEMPLATE, _BIAS, _BRAIN, _TISSUE = (
 )
 
 
-def prepare(study: Study, *, look: Look | None = None, correct_bias: bool = True, progress: Progress = silent) -> PreparedStudy:
+def prepare(
+    study: Study,
+    *,
+    look: Look | None = None,
+    correct_bias: bool = True,
+    progress: Progress = silent,
+) -> PreparedStudy:
     """Align, extract the brain, correct the bias field, normalise, and place the anatomy in the patient.
 
     Args:
@@ -86,7 +101,9 @@ def prepare(study: Study, *, look: Look | None = None, correct_bias: bool = True
         seen = see(look, scans.values()) if look is not None else None
     with clock.stage(_TEMPLATE):
         start = pose(seen, template) if seen is not None else None
-        world = register_to_template(reference.volume, reference.modality, template, skull=own is None, pose=start)
+        world = register_to_template(
+            reference.volume, reference.modality, template, skull=own is None, pose=start
+        )
         check_likeness(reference.volume, reference.modality, world, template)
         priors = _priors_on(template, grid, world)
         if seen is not None:
@@ -107,21 +124,32 @@ def prepare(study: Study, *, look: Look | None = None, correct_bias: bool = True
         for m in study.modalities:
             offset, scale = fit.intensities[m].anchor
             scan = study.scans[m].volume
-            aligned = resample(scan, crop.array.shape, crop.affine, motion[m], fill=float(scan.array.min()))
+            aligned = resample(
+                scan, crop.array.shape, crop.affine, motion[m], fill=float(scan.array.min())
+            )
             background |= aligned == scan.array.min()
             image = remove_bias(crop.with_array(aligned), fields[m])
             images[m] = ((image - offset) / scale).astype(np.float32)
             intensities[m] = fit.intensities[m].scaled(offset, scale)
-        near = _on_crop(priors[list(INTRACRANIAL)], grid, crop) if seen else _priors_on(template, crop, world)[list(INTRACRANIAL)]
+        near = (
+            _on_crop(priors[list(INTRACRANIAL)], grid, crop)
+            if seen
+            else _priors_on(template, crop, world)[list(INTRACRANIAL)]
+        )
         near /= np.maximum(near.sum(0), 1e-3)
         whole = np.zeros((len(INTRACRANIAL), *grid.array.shape), np.float32)
         whole[:, inside] = fit.posterior
         posterior = _on_crop(whole, grid, crop)
-        edge = ndimage.distance_transform_edt(np.pad(mask[box], 1), sampling=crop.spacing)[1:-1, 1:-1, 1:-1].astype(np.float32)
+        edge = ndimage.distance_transform_edt(np.pad(mask[box], 1), sampling=crop.spacing)[
+            1:-1, 1:-1, 1:-1
+        ].astype(np.float32)
         regions = _regions(template, reference.volume, grid, world, seen)
         ventricles = _ventricles(template, crop, world, seen)
         names = _names(near, posterior, _brighter_than_white(images, intensities))
-        anatomy = PatientAnatomy(np.where(mask, regions, 0).astype(np.uint8), _zones(mask, box, crop.spacing, names, ventricles))
+        anatomy = PatientAnatomy(
+            np.where(mask, regions, 0).astype(np.uint8),
+            _zones(mask, box, crop.spacing, names, ventricles),
+        )
     return PreparedStudy(
         study=study,
         brain_mask=mask,
@@ -140,36 +168,54 @@ def prepare(study: Study, *, look: Look | None = None, correct_bias: bool = True
     )
 
 
-def _motion(study: Study, modality: Modality, masks: Mapping[Modality, NDArray | None]) -> NDArray[np.float64]:
+def _motion(
+    study: Study, modality: Modality, masks: Mapping[Modality, NDArray | None]
+) -> NDArray[np.float64]:
     reference, scan = study.reference, study.scans[modality]
     if scan is reference:
         return np.eye(4)
     a, b = reference.volume, scan.volume
     same_grid = a.array.shape == b.array.shape and np.allclose(a.affine, b.affine, atol=1e-3)
     if same_grid and masks[reference.modality] is not None and masks[modality] is not None:
-        return np.eye(4)  # stripped scans that share a grid have been aligned by whoever stripped them
+        return np.eye(
+            4
+        )  # stripped scans that share a grid have been aligned by whoever stripped them
     return register_rigidly(b, a)
 
 
 def _on_grid(scan: Volume, motion: NDArray, grid: Volume) -> Volume:
     copy = coarse_copy(scan, grid.spacing[0])
-    return grid.with_array(resample(copy, grid.array.shape, grid.affine, motion, fill=float(copy.array.min())))
+    return grid.with_array(
+        resample(copy, grid.array.shape, grid.affine, motion, fill=float(copy.array.min()))
+    )
 
 
 def _priors_on(template: Template, grid: Volume, world: NDArray) -> NDArray[np.float32]:
     inverse = np.linalg.inv(world)
-    return np.stack([resample(Volume(t, COARSE_AFFINE), grid.array.shape, grid.affine, inverse) for t in template.tissues])
+    return np.stack(
+        [
+            resample(Volume(t, COARSE_AFFINE), grid.array.shape, grid.affine, inverse)
+            for t in template.tissues
+        ]
+    )
 
 
-def _rough_mask(own: NDArray | None, reference: Volume, grid: Volume, priors: NDArray) -> NDArray[np.bool_]:
+def _rough_mask(
+    own: NDArray | None, reference: Volume, grid: Volume, priors: NDArray
+) -> NDArray[np.bool_]:
     if own is not None:
-        return resample(reference.with_array(own.astype(np.float32)), grid.array.shape, grid.affine) > 0.9
+        return (
+            resample(reference.with_array(own.astype(np.float32)), grid.array.shape, grid.affine)
+            > 0.9
+        )
     return priors[list(INTRACRANIAL)].sum(0) > 0.8
 
 
 def _field(scan: Volume, mask: NDArray[np.bool_]) -> Volume | None:
     small = coarse_copy(scan, 4.0)
-    inside = resample(scan.with_array(mask.astype(np.float32)), small.array.shape, small.affine) > 0.9
+    inside = (
+        resample(scan.with_array(mask.astype(np.float32)), small.array.shape, small.affine) > 0.9
+    )
     return log_bias_field(small, small.with_array(inside))
 
 
@@ -178,11 +224,18 @@ def _flattened(scan: Volume, field: Volume | None) -> Volume:
 
 
 def _extract(
-    scans: Mapping[Modality, Volume], priors: NDArray, own: NDArray | None, reference: Volume, grid: Volume
+    scans: Mapping[Modality, Volume],
+    priors: NDArray,
+    own: NDArray | None,
+    reference: Volume,
+    grid: Volume,
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """(mask on the reference grid, mask on the coarse grid)."""
     if own is not None:
-        coarse = resample(reference.with_array(own.astype(np.float32)), grid.array.shape, grid.affine) > 0.5
+        coarse = (
+            resample(reference.with_array(own.astype(np.float32)), grid.array.shape, grid.affine)
+            > 0.5
+        )
         return own, coarse
     intracranial = priors[list(INTRACRANIAL)].sum(0)
     near = intracranial > 0.02
@@ -195,7 +248,9 @@ def _extract(
     return resample(grid.with_array(soft), reference.array.shape, reference.affine) > 0.5, coarse
 
 
-def _fit_inside(scans: Mapping[Modality, Volume], priors: NDArray, inside: NDArray[np.bool_]) -> TissueFit:
+def _fit_inside(
+    scans: Mapping[Modality, Volume], priors: NDArray, inside: NDArray[np.bool_]
+) -> TissueFit:
     chosen = priors[:, inside].copy()
     chosen[[Tissue.BONE, Tissue.SOFT]] = 0
     chosen /= np.maximum(chosen.sum(0), 1e-3)
@@ -204,39 +259,71 @@ def _fit_inside(scans: Mapping[Modality, Volume], priors: NDArray, inside: NDArr
 
 def _bounding_box(mask: NDArray[np.bool_], margin: int = 2) -> tuple[slice, slice, slice]:
     k, j, i = ndimage.find_objects(mask.astype(np.uint8))[0]
-    return tuple(slice(max(0, s.start - margin), min(n, s.stop + margin)) for s, n in zip((k, j, i), mask.shape, strict=True))  # type: ignore[return-value]
+    return tuple(
+        slice(max(0, s.start - margin), min(n, s.stop + margin))
+        for s, n in zip((k, j, i), mask.shape, strict=True)
+    )  # type: ignore[return-value]
 
 
 def _on_crop(maps: NDArray[np.float32], grid: Volume, crop: Volume) -> NDArray[np.float32]:
     return np.stack([resample(grid.with_array(p), crop.array.shape, crop.affine) for p in maps])
 
 
-def _regions(template: Template, reference: Volume, grid: Volume, world: NDArray, seen: SeenAnatomy | None) -> NDArray[np.float32]:
+def _regions(
+    template: Template, reference: Volume, grid: Volume, world: NDArray, seen: SeenAnatomy | None
+) -> NDArray[np.float32]:
     """Codes of `Region` on the reference grid: the atlas's, corrected by what was seen."""
-    atlas, inverse, nearest = Volume(template.regions, TEMPLATE_AFFINE), np.linalg.inv(world), sitk.sitkNearestNeighbor
+    atlas, inverse, nearest = (
+        Volume(template.regions, TEMPLATE_AFFINE),
+        np.linalg.inv(world),
+        sitk.sitkNearestNeighbor,
+    )
     if seen is None:
-        return resample(atlas, reference.array.shape, reference.affine, inverse, interpolation=nearest)
-    coarse = resample(atlas, grid.array.shape, grid.affine, inverse, interpolation=nearest).astype(np.uint8)
-    return resample(grid.with_array(named(seen, coarse)), reference.array.shape, reference.affine, interpolation=nearest)
+        return resample(
+            atlas, reference.array.shape, reference.affine, inverse, interpolation=nearest
+        )
+    coarse = resample(atlas, grid.array.shape, grid.affine, inverse, interpolation=nearest).astype(
+        np.uint8
+    )
+    return resample(
+        grid.with_array(named(seen, coarse)),
+        reference.array.shape,
+        reference.affine,
+        interpolation=nearest,
+    )
 
 
-def _ventricles(template: Template, crop: Volume, world: NDArray, seen: SeenAnatomy | None) -> NDArray[np.bool_]:
+def _ventricles(
+    template: Template, crop: Volume, world: NDArray, seen: SeenAnatomy | None
+) -> NDArray[np.bool_]:
     """Where ventricles are: seen, or within 15 mm of the atlas's (sulci and cysts keep their distance)."""
     if seen is not None:
-        own = seen.probability[[Structure.LEFT_VENTRICLE, Structure.RIGHT_VENTRICLE, Structure.MIDLINE_VENTRICLES]].sum(0)
+        own = seen.probability[
+            [Structure.LEFT_VENTRICLE, Structure.RIGHT_VENTRICLE, Structure.MIDLINE_VENTRICLES]
+        ].sum(0)
         return resample(Volume(own, seen.affine), crop.array.shape, crop.affine) > 0.5
     stretch = float(np.cbrt(np.linalg.det(world[:3, :3])))
-    away = resample(Volume(template.ventricle_mm, COARSE_AFFINE), crop.array.shape, crop.affine, np.linalg.inv(world), fill=60.0)
+    away = resample(
+        Volume(template.ventricle_mm, COARSE_AFFINE),
+        crop.array.shape,
+        crop.affine,
+        np.linalg.inv(world),
+        fill=60.0,
+    )
     return away * stretch < 15
 
 
-def _brighter_than_white(images: Mapping[Modality, NDArray], intensities: Mapping[Modality, TissueIntensities]) -> NDArray[np.bool_] | None:
+def _brighter_than_white(
+    images: Mapping[Modality, NDArray], intensities: Mapping[Modality, TissueIntensities]
+) -> NDArray[np.bool_] | None:
     """On FLAIR; None without one."""
     flair = Modality.FLAIR
     return images[flair] > intensities[flair].mean[Tissue.WHITE] if flair in images else None
 
 
-def _names(priors: NDArray[np.float32], posterior: NDArray[np.float32], bright: NDArray[np.bool_] | None) -> NDArray[np.int64]:
+def _names(
+    priors: NDArray[np.float32], posterior: NDArray[np.float32], bright: NDArray[np.bool_] | None
+) -> NDArray[np.int64]:
     """The `Tissue` that the place of each voxel is named by.
 
     A lesion looks like no tissue, and so like whichever varies most: where the anatomy has none of that, there is none. And what FLAIR

@@ -9,10 +9,10 @@ import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
-from ..anatomy import TEMPLATE_AFFINE, TEMPLATE_SHAPE, PatientAnatomy
-from ..resampling import resample
-from ..study import Modality, Study, Volume
-from .tissue import TissueIntensities
+from ..core.anatomy import TEMPLATE_AFFINE, TEMPLATE_SHAPE, PatientAnatomy
+from ..core.resampling import resample
+from ..core.study import Modality, Study, Volume
+from .tissues import TissueIntensities
 
 
 @dataclass(frozen=True)
@@ -76,14 +76,25 @@ class PreparedStudy:
     def to_template(self, modality: Modality) -> NDArray[np.float32]:
         """The normalised image on the 1 mm template grid, 0 outside the brain."""
         image = self.whole(np.where(self.brain, self.images[modality], 0).astype(np.float32))
-        return resample(Volume(image, self.reference.affine), TEMPLATE_SHAPE, TEMPLATE_AFFINE, self.template_to_reference)
+        return resample(
+            Volume(image, self.reference.affine),
+            TEMPLATE_SHAPE,
+            TEMPLATE_AFFINE,
+            self.template_to_reference,
+        )
 
     def to_reference(self, array: NDArray, *, nearest: bool = False) -> NDArray[np.float32]:
         """Anything on the template grid, on the reference grid: the exact inverse of the way there."""
         volume = Volume(np.asarray(array, np.float32), TEMPLATE_AFFINE)
         world = np.linalg.inv(self.template_to_reference)
         interpolation = sitk.sitkNearestNeighbor if nearest else sitk.sitkLinear
-        return resample(volume, self.reference.array.shape, self.reference.affine, world, interpolation=interpolation)
+        return resample(
+            volume,
+            self.reference.array.shape,
+            self.reference.affine,
+            world,
+            interpolation=interpolation,
+        )
 
 
 def cropped(volume: Volume, box: tuple[slice, slice, slice]) -> Volume:

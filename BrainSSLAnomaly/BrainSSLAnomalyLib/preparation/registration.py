@@ -12,10 +12,10 @@ import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
-from ..anatomy import COARSE_AFFINE, Tissue
-from ..resampling import LPS, ras_matrix, resample, to_sitk
-from ..study import Modality, Volume
-from .coarse import coarse_copy, foreground
+from ..core.anatomy import COARSE_AFFINE, Tissue
+from ..core.resampling import LPS, ras_matrix, resample, to_sitk
+from ..core.study import Modality, Volume
+from .canonical import coarse_copy, foreground
 from .template import Template
 
 _TYPICAL: dict[str, tuple[float, ...]] = {
@@ -48,7 +48,12 @@ def template_picture(template: Template, modality: Modality, *, skull: bool) -> 
 
 
 def register_to_template(
-    scan: Volume, modality: Modality, template: Template, *, skull: bool, pose: NDArray[np.float64] | None = None
+    scan: Volume,
+    modality: Modality,
+    template: Template,
+    *,
+    skull: bool,
+    pose: NDArray[np.float64] | None = None,
 ) -> NDArray[np.float64]:
     """Affine from template to patient.
 
@@ -67,7 +72,11 @@ def register_to_template(
         moving = _padded(moving, AIR_MM)
     picture = template_picture(template, modality, skull=skull)
     fixed, image = to_sitk(picture), to_sitk(_capped(moving))
-    start = _best_start(picture, moving, skull=skull) if pose is None else _similarity(pose, _centre(picture.array > 0.3, picture.affine))
+    start = (
+        _best_start(picture, moving, skull=skull)
+        if pose is None
+        else _similarity(pose, _centre(picture.array > 0.3, picture.affine))
+    )
     transform = _optimise(fixed, image, start, shrink=[2], sigma=[4], share=0.35)
     affine = sitk.AffineTransform(3)
     affine.SetCenter(start.GetCenter())
@@ -77,10 +86,14 @@ def register_to_template(
     if skull:  # the face and neck have led the way; now only the brain counts
         fixed = to_sitk(template_picture(template, modality, skull=True))
         near = resample(template.intracranial, picture.array.shape, picture.affine) > 0.05
-        mask = sitk.Cast(to_sitk(Volume(near.astype(np.uint8), picture.affine), np.uint8), sitk.sitkUInt8)
+        mask = sitk.Cast(
+            to_sitk(Volume(near.astype(np.uint8), picture.affine), np.uint8), sitk.sitkUInt8
+        )
     else:
         mask = None
-    final = ras_matrix(_optimise(fixed, image, affine, shrink=[2, 1], sigma=[3, 1.5], share=0.25, mask=mask))
+    final = ras_matrix(
+        _optimise(fixed, image, affine, shrink=[2, 1], sigma=[3, 1.5], share=0.25, mask=mask)
+    )
     if not _shaped_like_a_head(final, ras_matrix(similar)):
         final = ras_matrix(similar)
     return np.eye(4) if mean_displacement(final, template) <= IN_PLACE_MM else final
@@ -90,10 +103,16 @@ def _shaped_like_a_head(affine: NDArray[np.float64], similarity: NDArray[np.floa
     """Whether an affine is no mirror image, and stretches nothing beyond `LARGEST_STRETCH`."""
     change = affine[:3, :3] @ np.linalg.inv(similarity[:3, :3])
     stretch = np.linalg.svd(change, compute_uv=False)
-    return bool(np.linalg.det(change) > 0 and stretch[0] < LARGEST_STRETCH and stretch[-1] > 1 / LARGEST_STRETCH)
+    return bool(
+        np.linalg.det(change) > 0
+        and stretch[0] < LARGEST_STRETCH
+        and stretch[-1] > 1 / LARGEST_STRETCH
+    )
 
 
-def mean_displacement(world: NDArray[np.float64], template: Template, other: NDArray[np.float64] | None = None) -> float:
+def mean_displacement(
+    world: NDArray[np.float64], template: Template, other: NDArray[np.float64] | None = None
+) -> float:
     """How far two mappings of the template's brain lie apart on average, in mm; from staying in place by default."""
     k, j, i = np.nonzero(template.intracranial.array > 0.5)
     points = template.intracranial.affine @ np.stack([i, j, k, np.ones(len(i))])
@@ -107,13 +126,18 @@ def register_rigidly(moving: Volume, fixed: Volume, *, spacing: float = 1.5) -> 
     Returns:
         (4, 4): RAS mm of ``fixed`` → RAS mm of ``moving``.
     """
-    target, image = to_sitk(_capped(coarse_copy(fixed, spacing))), to_sitk(_capped(coarse_copy(moving, spacing)))
+    target, image = (
+        to_sitk(_capped(coarse_copy(fixed, spacing))),
+        to_sitk(_capped(coarse_copy(moving, spacing))),
+    )
     best: sitk.Transform | None = None
     best_value = np.inf
     for start in (_identity_at_centre(target), _moments_start(target, image)):
         method = _method(shrink=[4], sigma=[6], share=0.3, iterations=60)
         method.SetInitialTransform(start, inPlace=False)
-        transform = sitk.Euler3DTransform(sitk.CompositeTransform(method.Execute(target, image)).GetNthTransform(0))
+        transform = sitk.Euler3DTransform(
+            sitk.CompositeTransform(method.Execute(target, image)).GetNthTransform(0)
+        )
         if method.GetMetricValue() < best_value:
             best, best_value = transform, method.GetMetricValue()
     method = _method(shrink=[2, 1], sigma=[2, 1], share=0.25, iterations=80)
@@ -133,16 +157,22 @@ def _padded(volume: Volume, margin_mm: float) -> Volume:
     k, j, i = (round(margin_mm / s) for s in volume.spacing)
     affine = volume.affine.copy()
     affine[:3, 3] = (affine @ [-i, -j, -k, 1.0])[:3]
-    return Volume(np.pad(volume.array, ((k, k), (j, j), (i, i)), constant_values=volume.array.min()), affine)
+    return Volume(
+        np.pad(volume.array, ((k, k), (j, j), (i, i)), constant_values=volume.array.min()), affine
+    )
 
 
-def _method(*, shrink: list[int], sigma: list[float], share: float, iterations: int = 100) -> sitk.ImageRegistrationMethod:
+def _method(
+    *, shrink: list[int], sigma: list[float], share: float, iterations: int = 100
+) -> sitk.ImageRegistrationMethod:
     method = sitk.ImageRegistrationMethod()
     method.SetMetricAsMattesMutualInformation(32)
     method.SetMetricSamplingStrategy(method.REGULAR)
     method.SetMetricSamplingPercentage(share, seed=1)
     method.SetInterpolator(sitk.sitkLinear)
-    method.SetOptimizerAsRegularStepGradientDescent(2.0, 5e-3, iterations, relaxationFactor=0.6, gradientMagnitudeTolerance=1e-6)
+    method.SetOptimizerAsRegularStepGradientDescent(
+        2.0, 5e-3, iterations, relaxationFactor=0.6, gradientMagnitudeTolerance=1e-6
+    )
     method.SetOptimizerScalesFromPhysicalShift()
     method.SetShrinkFactorsPerLevel(shrink)
     method.SetSmoothingSigmasPerLevel(sigma)
@@ -180,7 +210,9 @@ def _best_start(picture: Volume, moving: Volume, *, skull: bool) -> sitk.Similar
     if skull:
         # A neck pulls the centre of mass down: also try the crown as the landmark.
         crown = _crown(body, moving.affine) - _crown(picture.array > 0.3, picture.affine)
-        shifts = [np.array([0, 0, (crown - (source - target)[2]) * f]) for f in (0.0, 0.5, 1.0, 1.3)]
+        shifts = [
+            np.array([0, 0, (crown - (source - target)[2]) * f]) for f in (0.0, 0.5, 1.0, 1.3)
+        ]
     method = _method(shrink=[1], sigma=[0], share=1.0, iterations=40)
     scored: list[tuple[float, int, sitk.Similarity3DTransform]] = []
     angles = np.deg2rad([-25, 0, 25])
@@ -201,7 +233,9 @@ def _best_start(picture: Volume, moving: Volume, *, skull: bool) -> sitk.Similar
     return best[1]
 
 
-def _similarity(world: NDArray[np.float64], centre: NDArray[np.float64]) -> sitk.Similarity3DTransform:
+def _similarity(
+    world: NDArray[np.float64], centre: NDArray[np.float64]
+) -> sitk.Similarity3DTransform:
     """RAS mm → SimpleITK, turning about ``centre``."""
     lps = LPS @ world @ LPS
     middle = LPS[:3, :3] @ centre
@@ -212,11 +246,15 @@ def _similarity(world: NDArray[np.float64], centre: NDArray[np.float64]) -> sitk
     return transform
 
 
-def _refined(fixed: sitk.Image, image: sitk.Image, pose: sitk.Transform) -> tuple[float, sitk.Similarity3DTransform]:
+def _refined(
+    fixed: sitk.Image, image: sitk.Image, pose: sitk.Transform
+) -> tuple[float, sitk.Similarity3DTransform]:
     method = _method(shrink=[1], sigma=[0], share=1.0, iterations=60)
     method.SetInitialTransform(pose, inPlace=False)
     result = method.Execute(fixed, image)
-    return method.GetMetricValue(), sitk.Similarity3DTransform(sitk.CompositeTransform(result).GetNthTransform(0))
+    return method.GetMetricValue(), sitk.Similarity3DTransform(
+        sitk.CompositeTransform(result).GetNthTransform(0)
+    )
 
 
 def _centre(mask: NDArray[np.bool_], affine: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -230,10 +268,14 @@ def _crown(mask: NDArray[np.bool_], affine: NDArray[np.float64]) -> float:
 
 def _identity_at_centre(fixed: sitk.Image) -> sitk.Euler3DTransform:
     transform = sitk.Euler3DTransform()
-    transform.SetCenter(fixed.TransformContinuousIndexToPhysicalPoint([(n - 1) / 2 for n in fixed.GetSize()]))
+    transform.SetCenter(
+        fixed.TransformContinuousIndexToPhysicalPoint([(n - 1) / 2 for n in fixed.GetSize()])
+    )
     return transform
 
 
 def _moments_start(fixed: sitk.Image, moving: sitk.Image) -> sitk.Euler3DTransform:
-    start = sitk.CenteredTransformInitializer(fixed, moving, sitk.Euler3DTransform(), sitk.CenteredTransformInitializerFilter.MOMENTS)
+    start = sitk.CenteredTransformInitializer(
+        fixed, moving, sitk.Euler3DTransform(), sitk.CenteredTransformInitializerFilter.MOMENTS
+    )
     return sitk.Euler3DTransform(start)

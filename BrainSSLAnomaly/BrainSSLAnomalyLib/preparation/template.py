@@ -12,9 +12,9 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from ..anatomy import COARSE_AFFINE, INTRACRANIAL, Tissue
-from ..resources import resource
-from ..study import Volume
+from ..core.anatomy import COARSE_AFFINE, INTRACRANIAL, Tissue
+from ..core.resources import resource
+from ..core.study import Volume
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,9 @@ class Template:
 @lru_cache(maxsize=1)
 def load_template() -> Template:
     """Read the bundled anatomy once (about 0.2 s)."""
-    maps, distances, regions = (_read(f"{name}.nii.gz") for name in ("tissues", "distances", "regions"))
+    maps, distances, regions = (
+        _read(f"{name}.nii.gz") for name in ("tissues", "distances", "regions")
+    )
     return Template(
         tissues=(maps / np.float32(255)).astype(np.float32),
         regions=np.ascontiguousarray(regions, np.uint8),

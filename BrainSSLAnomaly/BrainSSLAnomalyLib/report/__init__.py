@@ -1,6 +1,6 @@
 """What a person reads: the page, the table, the pictures."""
 
-from .explained import explanation_figure
+from .explanation_figure import explanation_figure
 from .html import write_report
 
 __all__ = ["explanation_figure", "write_report"]

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..detection import Detection, Finding, MapName, Segmentation
-from ..study import Volume
+from ..core.results import Detection, Finding, MapName, Segmentation
+from ..core.study import Volume
 
 MASK_COLOUR = "#ff4d4d"
 HEAT = "inferno"
@@ -49,11 +49,18 @@ class Canonical:
     def index(self, ras: tuple[float, float, float]) -> tuple[int, int, int]:
         """Nearest (k, j, i) of a place in RAS mm."""
         i, j, k = (np.linalg.inv(self.affine) @ [*ras, 1.0])[:3]
-        k, j, i = (int(np.clip(round(float(v)), 0, n - 1)) for v, n in zip((k, j, i), self.image.shape, strict=True))
+        k, j, i = (
+            int(np.clip(round(float(v)), 0, n - 1))
+            for v, n in zip((k, j, i), self.image.shape, strict=True)
+        )
         return k, j, i
 
 
-def canonical(detection: Detection, segmentation: Segmentation, more: Mapping[str, NDArray[np.float32]] | None = None) -> Canonical:
+def canonical(
+    detection: Detection,
+    segmentation: Segmentation,
+    more: Mapping[str, NDArray[np.float32]] | None = None,
+) -> Canonical:
     """The detection turned upright and cropped to the brain, with ``more`` maps on its grid beside those that it has."""
     from nibabel import orientations
 
@@ -121,11 +128,24 @@ def network_maps(view: Canonical, finding: Finding) -> str:
     heat_maps = [(name, *HEAT_MAPS[name]) for name in HEAT_MAPS if name in view.maps]
     figure, axes = new_figure(2 + len(heat_maps), 1, 1.9, 1.08 * proportion(view, 0))
     _plane(axes[0], view, 0, k)
-    grey = {"cmap": "gray", "vmin": view.window[0], "vmax": view.window[1], "origin": "lower", "aspect": pixel(view, 0)}
+    grey = {
+        "cmap": "gray",
+        "vmin": view.window[0],
+        "vmax": view.window[1],
+        "origin": "lower",
+        "aspect": pixel(view, 0),
+    }
     axes[1].imshow(plane_of(view.maps[MapName.RECONSTRUCTION], 0, k), **grey)
     titles = ["scan", "healthy reconstruction"]
     for ax, (name, title, top) in zip(axes[2:], heat_maps, strict=True):
-        ax.imshow(plane_of(view.maps[name], 0, k), cmap=HEAT, vmin=0, vmax=top, origin="lower", aspect=pixel(view, 0))
+        ax.imshow(
+            plane_of(view.maps[name], 0, k),
+            cmap=HEAT,
+            vmin=0,
+            vmax=top,
+            origin="lower",
+            aspect=pixel(view, 0),
+        )
         titles.append(f"{title}, 0–{top:g}")
     for ax, title in zip(axes, titles, strict=True):
         ax.set_title(title, fontsize=6, color="#bbbbbb", pad=2)
@@ -142,7 +162,14 @@ def plane_of(array: NDArray, axis: int, n: int) -> NDArray:
 
 def _plane(ax: Any, view: Canonical, axis: int, n: int, *, contour: bool = True) -> None:
     plane = plane_of(view.image, axis, n)
-    ax.imshow(plane, cmap="gray", vmin=view.window[0], vmax=view.window[1], origin="lower", aspect=pixel(view, axis))
+    ax.imshow(
+        plane,
+        cmap="gray",
+        vmin=view.window[0],
+        vmax=view.window[1],
+        origin="lower",
+        aspect=pixel(view, axis),
+    )
     mask = plane_of(view.mask, axis, n)
     if contour and mask.any():
         ax.contour(mask, levels=[0.5], colors=[MASK_COLOUR], linewidths=0.7)
@@ -151,7 +178,16 @@ def _plane(ax: Any, view: Canonical, axis: int, n: int, *, contour: bool = True)
 def _heat(ax: Any, view: Canonical, axis: int, n: int) -> Any:
     score = plane_of(view.score, axis, n)
     shown = np.ma.masked_less(score, 0.05)
-    return ax.imshow(shown, cmap=HEAT, vmin=0, vmax=1, origin="lower", aspect=pixel(view, axis), alpha=0.75, interpolation="nearest")
+    return ax.imshow(
+        shown,
+        cmap=HEAT,
+        vmin=0,
+        vmax=1,
+        origin="lower",
+        aspect=pixel(view, axis),
+        alpha=0.75,
+        interpolation="nearest",
+    )
 
 
 def _cross(ax: Any, view: Canonical, axis: int, place: tuple[int, int, int]) -> None:
@@ -165,8 +201,20 @@ def _cross(ax: Any, view: Canonical, axis: int, place: tuple[int, int, int]) -> 
 
 def letters(ax: Any, across: tuple[str, str], along: tuple[str, str]) -> None:
     """Write the sides of the patient: left and right, top and bottom of a picture."""
-    style = {"transform": ax.transAxes, "color": "#ffd966", "fontsize": 8, "fontweight": "bold", "ha": "center", "va": "center"}
-    for x, y, letter in ((0.05, 0.5, across[0]), (0.95, 0.5, across[1]), (0.5, 0.95, along[0]), (0.5, 0.05, along[1])):
+    style = {
+        "transform": ax.transAxes,
+        "color": "#ffd966",
+        "fontsize": 8,
+        "fontweight": "bold",
+        "ha": "center",
+        "va": "center",
+    }
+    for x, y, letter in (
+        (0.05, 0.5, across[0]),
+        (0.95, 0.5, across[1]),
+        (0.5, 0.95, along[0]),
+        (0.5, 0.05, along[1]),
+    ):
         ax.text(x, y, letter, **style)
 
 
@@ -178,7 +226,11 @@ def pixel(view: Canonical, axis: int) -> float:
 
 def proportion(view: Canonical, axis: int) -> float:
     """Height over width of a plane across an axis."""
-    row, column = [n * s for a, (n, s) in enumerate(zip(view.image.shape, view.spacing, strict=True)) if a != axis]
+    row, column = [
+        n * s
+        for a, (n, s) in enumerate(zip(view.image.shape, view.spacing, strict=True))
+        if a != axis
+    ]
     return row / column
 
 

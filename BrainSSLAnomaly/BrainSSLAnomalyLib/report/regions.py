@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..anatomy import Region
-from ..detection import Detection, Segmentation
-from ..study import Modality
+from ..core.anatomy import Region
+from ..core.results import Detection, Segmentation
+from ..core.study import Modality
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,9 @@ def region_rows(detection: Detection, segmentation: Segmentation) -> list[Region
     order = np.argsort(names, kind="stable")
     inside, names = inside[order], names[order]
     voxel_ml, rows = detection.reference.voxel_ml, []
-    for code, first, count in zip(*np.unique(names, return_index=True, return_counts=True), strict=True):
+    for code, first, count in zip(
+        *np.unique(names, return_index=True, return_counts=True), strict=True
+    ):
         where, region = inside[first : first + count], Region(int(code))
         score = detection.anomaly_score.ravel()[where]
         row = RegionRow(

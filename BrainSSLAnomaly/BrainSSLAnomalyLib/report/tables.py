@@ -6,15 +6,17 @@ import csv
 import io
 from collections.abc import Collection, Sequence
 
-from ..detection import Finding
-from ..study import Modality
+from ..core.results import Finding
+from ..core.study import Modality
 from .regions import RegionRow
 
 REVIEW = ("accepted", "rejected")
 """What a reader has made of a finding. Nothing has to be done to accept one: it stays in the mask."""
 
 
-def findings_csv(findings: Sequence[Finding], modalities: Sequence[Modality], rejected: Collection[int] = ()) -> str:
+def findings_csv(
+    findings: Sequence[Finding], modalities: Sequence[Modality], rejected: Collection[int] = ()
+) -> str:
     """One row a finding; places in RAS mm, volumes in ml, z-scores in SD.
 
     Args:
@@ -24,7 +26,9 @@ def findings_csv(findings: Sequence[Finding], modalities: Sequence[Modality], re
     """
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
-    points = [f"{name}_{axis}_mm" for name in ("centroid", "extent", "peak") for axis in ("r", "a", "s")]
+    points = [
+        f"{name}_{axis}_mm" for name in ("centroid", "extent", "peak") for axis in ("r", "a", "s")
+    ]
     writer.writerow(
         [
             "number",
@@ -68,11 +72,27 @@ def regions_csv(rows: Sequence[RegionRow], modalities: Sequence[Modality]) -> st
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     scores = ["mean_score", "p99_score", "score_0.1_ml_reaches"]
-    writer.writerow(["region", "volume_ml", *scores, "marked_ml", *(f"median_zscore_{m.key}" for m in modalities)])
+    writer.writerow(
+        [
+            "region",
+            "volume_ml",
+            *scores,
+            "marked_ml",
+            *(f"median_zscore_{m.key}" for m in modalities),
+        ]
+    )
     for r in rows:
         reached = "" if r.reached_score is None else f"{r.reached_score:.4f}"
         z = [f"{r.zscores[m]:.2f}" for m in modalities]
         writer.writerow(
-            [r.region.words, f"{r.volume_ml:.3f}", f"{r.mean_score:.4f}", f"{r.high_score:.4f}", reached, f"{r.marked_ml:.4f}", *z]
+            [
+                r.region.words,
+                f"{r.volume_ml:.3f}",
+                f"{r.mean_score:.4f}",
+                f"{r.high_score:.4f}",
+                reached,
+                f"{r.marked_ml:.4f}",
+                *z,
+            ]
         )
     return stream.getvalue()

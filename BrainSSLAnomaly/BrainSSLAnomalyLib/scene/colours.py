@@ -26,7 +26,11 @@ _STOPS: dict[str, tuple[tuple[float, float, float, float, float], ...]] = {
         (0.35, 0.19, 0.41, 0.56, 1.00), (0.60, 0.13, 0.62, 0.54, 1.00), (0.85, 0.56, 0.84, 0.27, 1.00), (1.00, 0.99, 0.91, 0.14, 1.00),
     ),
 }  # fmt: skip
-_TITLES = {SCORE: "Anomaly score", DEVIATION: "Deviation from healthy", HEAT: "What the network saw"}
+_TITLES = {
+    SCORE: "Anomaly score",
+    DEVIATION: "Deviation from healthy",
+    HEAT: "What the network saw",
+}
 _SLICERS_GREY = "vtkMRMLColorTableNodeGrey"
 
 
@@ -44,7 +48,9 @@ def colour_node(scene: Any, name: str) -> Any:
             return node
     stops = np.array(_STOPS[name])
     where = np.linspace(0, 1, _SIZE)
-    table = np.stack([np.interp(where, stops[:, 0], stops[:, channel]) for channel in range(1, 5)], axis=1)
+    table = np.stack(
+        [np.interp(where, stops[:, 0], stops[:, channel]) for channel in range(1, 5)], axis=1
+    )
     node = slicer.vtkMRMLColorTableNode()
     node.SetTypeToUser()
     node.SetName(_TITLES[name])

@@ -10,9 +10,9 @@ import slicer
 import vtk
 from numpy.typing import NDArray
 
-from ..errors import BrainSSLAnomalyError, UnsuitableScan
+from ..core.errors import BrainSSLAnomalyError, UnsuitableScan
+from ..core.study import Modality, Scan, Study, Volume
 from ..imageio.checks import check_grid, check_intensities
-from ..study import Modality, Scan, Study, Volume
 
 Node = Any
 """A MRML node; its classes have no types to import."""
@@ -35,7 +35,10 @@ def world_affine(node: Node) -> NDArray[np.float64]:
     if transform is None:
         return local_affine(node)
     if not transform.IsTransformToWorldLinear():
-        raise UnsuitableScan(f"{node.GetName()} lies under a transform that is not linear", "harden the transform, or take it out of it")
+        raise UnsuitableScan(
+            f"{node.GetName()} lies under a transform that is not linear",
+            "harden the transform, or take it out of it",
+        )
     matrix = vtk.vtkMatrix4x4()
     transform.GetMatrixTransformToWorld(matrix)
     return np.asarray(slicer.util.arrayFromVTKMatrix(matrix), float) @ local_affine(node)
@@ -56,7 +59,9 @@ def volume_from_node(node: Node) -> Volume:
         raise UnsuitableScan(f"{name} holds no voxels", "load it again")
     if image.GetNumberOfScalarComponents() != 1:
         count = image.GetNumberOfScalarComponents()
-        raise UnsuitableScan(f"{name} has {count} values a voxel", "give the scan itself, not a rendering of it")
+        raise UnsuitableScan(
+            f"{name} has {count} values a voxel", "give the scan itself, not a rendering of it"
+        )
     affine = world_affine(node)
     check_grid(image.GetDimensions(), affine, name)
     volume = Volume(slicer.util.arrayFromVolume(node).astype(np.float32), affine)
@@ -85,7 +90,9 @@ def study_from_nodes(nodes: Mapping[Modality, Node]) -> Study:
     for modality, node in nodes.items():
         if node.GetID() in seen:
             first = seen[node.GetID()].value
-            raise UnsuitableScan(f"{node.GetName()} is chosen as {first} and as {modality.value}", "choose it once")
+            raise UnsuitableScan(
+                f"{node.GetName()} is chosen as {first} and as {modality.value}", "choose it once"
+            )
         seen[node.GetID()] = modality
     study = Study({modality: scan_from_node(node, modality) for modality, node in nodes.items()})
     _check_overlap(study)
@@ -118,6 +125,9 @@ def _check_overlap(study: Study) -> None:
 
 
 def _box(volume: Volume) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    corners = np.array([[i, j, k, 1.0] for i in (0, 1) for j in (0, 1) for k in (0, 1)]) * [*volume.array.shape[::-1], 1]
+    corners = np.array([[i, j, k, 1.0] for i in (0, 1) for j in (0, 1) for k in (0, 1)]) * [
+        *volume.array.shape[::-1],
+        1,
+    ]
     ras = (volume.affine @ corners.T)[:3]
     return ras.min(1), ras.max(1)

@@ -6,8 +6,8 @@ from typing import Any
 
 import slicer
 
-from ..imageio.guess import guess_from_name, guess_from_tags
-from ..study import REFERENCE_ORDER, Modality
+from ..core.study import REFERENCE_ORDER, Modality
+from ..imageio.contrast import guess_from_name, guess_from_tags
 from . import hierarchy
 from .results import SOURCE
 

@@ -61,7 +61,11 @@ def dicom_description(node: Node) -> dict[str, str]:
         return {}
     item = _item(tree, node)
     names = {"SeriesDescription": "DICOM.SeriesDescription", "ProtocolName": "DICOM.ProtocolName"}
-    found = {name: tree.GetItemAttribute(item, key) for name, key in names.items() if tree.HasItemAttribute(item, key)}
+    found = {
+        name: tree.GetItemAttribute(item, key)
+        for name, key in names.items()
+        if tree.HasItemAttribute(item, key)
+    }
     return {name: str(value) for name, value in found.items() if value}
 
 

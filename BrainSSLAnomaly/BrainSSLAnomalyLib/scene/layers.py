@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..detection import Detection, MapName
+from ..core.results import Detection, MapName
 from ..report.figures import HEAT_MAPS
 
 SCORE, DEVIATION, HEAT, GREY = "score", "deviation", "heat", "grey"
@@ -50,18 +50,39 @@ class _Kind:
 def _network(name: MapName, title: str, unit: str) -> _Kind:
     """A map that a network adds; the reconstruction is seen as the scan is, the others as in the report."""
     colours, window = (HEAT, (0.0, HEAT_MAPS[name][1])) if name in HEAT_MAPS else (GREY, None)
-    return _Kind(name.value, title, colours, window, unit, lambda d: {"": d.maps[name]} if name in d.maps else {})
+    return _Kind(
+        name.value,
+        title,
+        colours,
+        window,
+        unit,
+        lambda d: {"": d.maps[name]} if name in d.maps else {},
+    )
 
 
 _KINDS = (
     _Kind("score", "anomaly score", SCORE, (0.0, 1.0), "0–1", lambda d: {"": d.anomaly_score}),
-    _Kind("zscore", "z on", DEVIATION, (-8.0, 8.0), "SD", lambda d: {m.value: z for m, z in d.zscores.items()}),
+    _Kind(
+        "zscore",
+        "z on",
+        DEVIATION,
+        (-8.0, 8.0),
+        "SD",
+        lambda d: {m.value: z for m, z in d.zscores.items()},
+    ),
     _network(MapName.RECONSTRUCTION, "reconstruction", "as the scan"),
     _network(MapName.ERROR, "reconstruction error", "SD"),
     _network(MapName.LATENT, "feature distance", "cosine, 0–2"),
     _network(MapName.UNCERTAINTY, "uncertainty", "SD of the logit"),
     _network(MapName.GRADCAM, "Grad-CAM of all findings", "0–1"),
-    _Kind("finding", "Grad-CAM of finding", HEAT, (0.0, HEAT_MAPS[MapName.GRADCAM][1]), "0–1, within this finding's map", lambda d: {}),
+    _Kind(
+        "finding",
+        "Grad-CAM of finding",
+        HEAT,
+        (0.0, HEAT_MAPS[MapName.GRADCAM][1]),
+        "0–1, within this finding's map",
+        lambda d: {},
+    ),
 )
 
 MAIN = _KINDS[0].key
@@ -91,7 +112,14 @@ def rank(key: str) -> int:
 def layers_of(detection: Detection) -> tuple[Layer, ...]:
     """Every map that this detection holds, the main one first."""
     return tuple(
-        Layer(f"{kind.key}-{name}" if name else kind.key, f"{kind.title} {name}".strip(), kind.colours, kind.window, kind.unit, array)
+        Layer(
+            f"{kind.key}-{name}" if name else kind.key,
+            f"{kind.title} {name}".strip(),
+            kind.colours,
+            kind.window,
+            kind.unit,
+            array,
+        )
         for kind in _KINDS
         for name, array in kind.maps(detection).items()
     )

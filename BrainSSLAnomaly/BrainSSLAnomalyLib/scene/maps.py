@@ -9,14 +9,20 @@ import slicer
 import vtk
 from numpy.typing import NDArray
 
-from ..errors import BadResults
+from ..core.errors import BadResults
 from .colours import colour_node
 from .layers import Layer
 
 Node = Any
 
 
-def write_map(node: Node | None, name: str, array: NDArray, reference: Node, kind: str = "vtkMRMLScalarVolumeNode") -> Node:
+def write_map(
+    node: Node | None,
+    name: str,
+    array: NDArray,
+    reference: Node,
+    kind: str = "vtkMRMLScalarVolumeNode",
+) -> Node:
     """Put an array into a volume node of the grid and under the transform of a scan.
 
     Args:
@@ -78,7 +84,9 @@ def show_legend(node: Node, on: bool) -> None:
     if legend is None and on:
         legend = logic.AddDefaultColorLegendDisplayNode(node)
         if legend is not None:
-            legend.SetTitleText(f"{node.GetAttribute('BrainSSLAnomaly.Layer')}\n{node.GetAttribute('BrainSSLAnomaly.Unit')}")
+            legend.SetTitleText(
+                f"{node.GetAttribute('BrainSSLAnomaly.Layer')}\n{node.GetAttribute('BrainSSLAnomaly.Unit')}"
+            )
             legend.GetTitleTextProperty().SetFontSize(14)
             legend.GetLabelTextProperty().SetFontSize(12)
             legend.SetLabelFormat("%.1f")

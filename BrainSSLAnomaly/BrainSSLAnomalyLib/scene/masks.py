@@ -12,8 +12,8 @@ import vtk
 from numpy.typing import NDArray
 from vtk.util.numpy_support import numpy_to_vtk, vtk_to_numpy
 
-from ..detection import Finding
-from ..resources import resource
+from ..core.resources import resource
+from ..core.results import Finding
 from .grids import local_affine
 
 Node = Any
@@ -39,7 +39,13 @@ def new_segmentation(name: str, reference: Node) -> Node:
     return node
 
 
-def write_segments(node: Node, reference: Node, labels: NDArray[np.int32], findings: Sequence[Finding], one_each: bool) -> None:
+def write_segments(
+    node: Node,
+    reference: Node,
+    labels: NDArray[np.int32],
+    findings: Sequence[Finding],
+    one_each: bool,
+) -> None:
     """Replace the segments that are ours; others are left alone.
 
     Args:
@@ -63,7 +69,9 @@ def write_segments(node: Node, reference: Node, labels: NDArray[np.int32], findi
             if one_each:
                 segmentation.GetSegment(segment_id).SetName(name)
             image = _image(labels, boxes.get(number), number, reference)
-            slicer.vtkSlicerSegmentationsModuleLogic.SetBinaryLabelmapToSegment(image, node, segment_id, _REPLACE)
+            slicer.vtkSlicerSegmentationsModuleLogic.SetBinaryLabelmapToSegment(
+                image, node, segment_id, _REPLACE
+            )
     finally:
         node.EndModify(modified)
 
@@ -88,14 +96,20 @@ def fingerprint(node: Node, reference: Node) -> int:
     for segment_id in segmentation.GetSegmentIDs():
         segment = segmentation.GetSegment(segment_id)
         image = segment.GetRepresentation("Binary labelmap")
-        if image is None or image.GetNumberOfPoints() == 0 or image.GetPointData().GetScalars() is None:
+        if (
+            image is None
+            or image.GetNumberOfPoints() == 0
+            or image.GetPointData().GetScalars() is None
+        ):
             continue
         array = vtk_to_numpy(image.GetPointData().GetScalars()).reshape(image.GetDimensions()[::-1])
         where = np.stack(np.nonzero(array == segment.GetLabelValue())[::-1]).astype(np.int64)
         matrix = vtk.vtkMatrix4x4()
         image.GetImageToWorldMatrix(matrix)
         to_grid = to_index @ np.asarray(slicer.util.arrayFromVTKMatrix(matrix))
-        i, j, k = np.round(to_grid[:3, :3] @ (where + np.array(image.GetExtent()[::2])[:, None]) + to_grid[:3, 3:]).astype(np.int64)
+        i, j, k = np.round(
+            to_grid[:3, :3] @ (where + np.array(image.GetExtent()[::2])[:, None]) + to_grid[:3, 3:]
+        ).astype(np.int64)
         if np.linalg.det(affine[:3, :3]) < 0:
             k = reference.GetImageData().GetDimensions()[2] - 1 - k
         codes = np.sort((k * 65521 + j) * 65521 + i)
@@ -121,16 +135,24 @@ def _add_segment(segmentation: Any, number: int, name: str) -> str:
     return str(segmentation.GetSegmentIdBySegment(segment))
 
 
-def _boxes(labels: NDArray[np.int32], numbers: Mapping[int, str] | None) -> dict[int, tuple[slice, slice, slice]]:
+def _boxes(
+    labels: NDArray[np.int32], numbers: Mapping[int, str] | None
+) -> dict[int, tuple[slice, slice, slice]]:
     from scipy import ndimage
 
     if numbers is not None:
-        return {number + 1: box for number, box in enumerate(ndimage.find_objects(labels)) if box is not None}
+        return {
+            number + 1: box
+            for number, box in enumerate(ndimage.find_objects(labels))
+            if box is not None
+        }
     whole = ndimage.find_objects((labels > 0).view(np.uint8))
     return {0: whole[0]} if whole else {}
 
 
-def _image(labels: NDArray[np.int32], box: tuple[slice, slice, slice] | None, number: int, reference: Node) -> Any:
+def _image(
+    labels: NDArray[np.int32], box: tuple[slice, slice, slice] | None, number: int, reference: Node
+) -> Any:
     """The part of the grid that holds a finding (0: any), as the segmentation wants it."""
     if box is None:
         box, piece = (slice(0, 1),) * 3, np.zeros((1, 1, 1), np.uint8)
@@ -142,7 +164,9 @@ def _image(labels: NDArray[np.int32], box: tuple[slice, slice, slice] | None, nu
     matrix = vtk.vtkMatrix4x4()
     reference.GetIJKToRASMatrix(matrix)
     image.SetImageToWorldMatrix(matrix)
-    image.GetPointData().SetScalars(numpy_to_vtk(piece.ravel(), deep=True, array_type=vtk.VTK_UNSIGNED_CHAR))
+    image.GetPointData().SetScalars(
+        numpy_to_vtk(piece.ravel(), deep=True, array_type=vtk.VTK_UNSIGNED_CHAR)
+    )
     return image
 
 
@@ -151,4 +175,6 @@ def load_terminology() -> bool:
     logic = slicer.modules.terminologies.logic()
     if logic.IsTerminologyContextLoaded(TERMINOLOGY):
         return True
-    return bool(logic.LoadTerminologyFromFile(str(resource("Terminology", "BrainSSLAnomaly.term.json"))))
+    return bool(
+        logic.LoadTerminologyFromFile(str(resource("Terminology", "BrainSSLAnomaly.term.json")))
+    )

@@ -10,17 +10,22 @@ import numpy as np
 import slicer
 from numpy.typing import NDArray
 
-from ..anatomy import PatientAnatomy
-from ..detection import Detection, LookedAt, MapName, Segmentation
-from ..errors import BadResults, BrainSSLAnomalyError
-from ..settings import SegmentationSettings, default_segmentation, segmentation_from_dict, to_dict
-from ..study import Modality, Scan, Volume
+from ..core.anatomy import PatientAnatomy
+from ..core.errors import BadResults, BrainSSLAnomalyError
+from ..core.results import Detection, LookedAt, MapName, Segmentation
+from ..core.settings import (
+    SegmentationSettings,
+    default_segmentation,
+    segmentation_from_dict,
+    to_dict,
+)
+from ..core.study import Modality, Scan, Volume
 from . import hierarchy
 from .grids import local_affine, world_affine
 from .layers import FINDING, MAIN, Layer, finding_layer, layers_of, rank
-from .looked_at import has_input, read_input, write_input
 from .maps import array_of, dress, remove_node, write_map
 from .masks import fingerprint, new_segmentation, our_segments, write_segments
+from .network_input import has_input, read_input, write_input
 from .tables import write_table
 
 Node = Any
@@ -34,7 +39,10 @@ class EditedByHand(BrainSSLAnomalyError):
     """The segmentation has been edited since it was written."""
 
     def __init__(self, name: str) -> None:
-        super().__init__(f"{name} has been edited by hand", "overwrite it only if the edits are not needed, or keep it and start a new one")
+        super().__init__(
+            f"{name} has been edited by hand",
+            "overwrite it only if the edits are not needed, or keep it and start a new one",
+        )
 
     def __reduce__(self) -> tuple[type, tuple[str, ...]]:
         return type(self), (self.what.removesuffix(" has been edited by hand"),)
@@ -92,11 +100,15 @@ class Results:
         results.node.SetNodeReferenceID("reference", reference.GetID())
         for modality in Modality:
             node = scans.get(modality)
-            results.node.SetNodeReferenceID(f"scan-{modality.value}", node.GetID() if node is not None else None)
+            results.node.SetNodeReferenceID(
+                f"scan-{modality.value}", node.GetID() if node is not None else None
+            )
         results._record = {
             "detector": detection.detector,
             "modality": detection.modality.value,
-            "inputs": [[s.modality.value, s.source, s.sha256, s.guessed_from] for s in detection.inputs],
+            "inputs": [
+                [s.modality.value, s.source, s.sha256, s.guessed_from] for s in detection.inputs
+            ],
             "seconds": dict(detection.seconds),
             "warnings": list(detection.warnings),
             "scan_p_value": detection.scan_p_value,
@@ -113,9 +125,16 @@ class Results:
         """
         reference, record = self.reference, self._record
         try:
-            layers = {key: array_of(node, node.GetName()).astype(np.float32) for key, node in self.layers.items()}
-            grid = Volume(array_of(reference, "the scan").astype(np.float32), world_affine(reference))
-            brain, regions, zones = (array_of(self._get(name), f"the {name} map") for name in _ANATOMY)
+            layers = {
+                key: array_of(node, node.GetName()).astype(np.float32)
+                for key, node in self.layers.items()
+            }
+            grid = Volume(
+                array_of(reference, "the scan").astype(np.float32), world_affine(reference)
+            )
+            brain, regions, zones = (
+                array_of(self._get(name), f"the {name} map") for name in _ANATOMY
+            )
             for array in (*layers.values(), brain, regions, zones):
                 grid.with_array(array)
             return Detection(
@@ -123,7 +142,11 @@ class Results:
                 modality=Modality(record["modality"]),
                 anomaly_score=layers[MAIN],
                 brain_mask=brain > 0,
-                zscores={m: layers[f"zscore-{m.value}"] for m in Modality if f"zscore-{m.value}" in layers},
+                zscores={
+                    m: layers[f"zscore-{m.value}"]
+                    for m in Modality
+                    if f"zscore-{m.value}" in layers
+                },
                 anatomy=PatientAnatomy(regions.astype(np.uint8), zones.astype(np.uint8)),
                 detector=record["detector"],
                 inputs=tuple(Scan(grid, Modality(m), *rest) for m, *rest in record["inputs"]),
@@ -134,7 +157,9 @@ class Results:
                 facts=record["facts"],
             )
         except (KeyError, TypeError, ValueError) as error:
-            raise BadResults(f"the results of {self.name} have been changed ({error})", "detect again") from error
+            raise BadResults(
+                f"the results of {self.name} have been changed ({error})", "detect again"
+            ) from error
 
     @property
     def reference(self) -> Node | None:
@@ -144,12 +169,18 @@ class Results:
     @property
     def complete(self) -> bool:
         """Whether scan and score are still in the scene."""
-        return self.node.GetScene() is not None and self.reference is not None and self.layers.get(MAIN) is not None
+        return (
+            self.node.GetScene() is not None
+            and self.reference is not None
+            and self.layers.get(MAIN) is not None
+        )
 
     @property
     def name(self) -> str:
         """Of the reference scan."""
-        return str(self.reference.GetName()) if self.reference is not None else "a scan that is gone"
+        return (
+            str(self.reference.GetName()) if self.reference is not None else "a scan that is gone"
+        )
 
     @property
     def scans(self) -> dict[Modality, Node]:
@@ -161,7 +192,11 @@ class Results:
         """Key of the layer → volume node, the main one first."""
         roles: list[str] = []
         self.node.GetNodeReferenceRoles(roles)
-        found = {r.removeprefix("layer-"): node for r in roles if r.startswith("layer-") and (node := self._get(r)) is not None}
+        found = {
+            r.removeprefix("layer-"): node
+            for r in roles
+            if r.startswith("layer-") and (node := self._get(r)) is not None
+        }
         return dict(sorted(found.items(), key=lambda item: (rank(item[0]), item[0])))
 
     @property
@@ -173,7 +208,9 @@ class Results:
     def edited(self) -> bool:
         """Whether somebody has changed the voxels of the segmentation since it was written."""
         node = self.segmentation
-        return node is not None and fingerprint(node, self.reference) != self._record.get("fingerprint")
+        return node is not None and fingerprint(node, self.reference) != self._record.get(
+            "fingerprint"
+        )
 
     @property
     def settings(self) -> SegmentationSettings:
@@ -229,10 +266,16 @@ class Results:
             self._adopt("segmentation", node)
         accepted = [f for f in segmentation.findings if f.number not in rejected]
         write_segments(node, reference, segmentation.labels, accepted, one_each)
-        table = self._get("table") or slicer.mrmlScene.AddNewNodeByClass("vtkMRMLTableNode", f"{self.name} findings")
+        table = self._get("table") or slicer.mrmlScene.AddNewNodeByClass(
+            "vtkMRMLTableNode", f"{self.name} findings"
+        )
         self._adopt("table", table)
         write_table(table, segmentation.findings, rejected)
-        self._record = {**self._record, "fingerprint": fingerprint(node, reference), "settings": to_dict(settings)}
+        self._record = {
+            **self._record,
+            "fingerprint": fingerprint(node, reference),
+            "settings": to_dict(settings),
+        }
         return node
 
     @property
@@ -302,10 +345,20 @@ class Results:
         for layer in layers_of(detection):
             self._write_layer(layer, reference, made)
         write_input(self.node, detection.looked_at, reference, made, SOURCE)
-        arrays = (detection.brain_mask.astype(np.uint8), detection.anatomy.regions, detection.anatomy.zones)
+        arrays = (
+            detection.brain_mask.astype(np.uint8),
+            detection.anatomy.regions,
+            detection.anatomy.zones,
+        )
         for name, array in zip(_ANATOMY, arrays, strict=True):
             old = self._get(name)
-            node = write_map(old, f"{reference.GetName()} {name}", array.astype(np.uint8), reference, "vtkMRMLLabelMapVolumeNode")
+            node = write_map(
+                old,
+                f"{reference.GetName()} {name}",
+                array.astype(np.uint8),
+                reference,
+                "vtkMRMLLabelMapVolumeNode",
+            )
             if old is None:
                 made.append(node)
                 node.SetHideFromEditors(True)
@@ -313,7 +366,9 @@ class Results:
 
     def _write_layer(self, layer: Layer, reference: Node, made: list[Node]) -> None:
         old = self._get(f"layer-{layer.key}")
-        node = write_map(old, f"{reference.GetName()} {layer.title}", layer.array.astype(np.float32), reference)
+        node = write_map(
+            old, f"{reference.GetName()} {layer.title}", layer.array.astype(np.float32), reference
+        )
         if old is None:
             made.append(node)
             dress(node, layer, reference)
@@ -346,7 +401,9 @@ class Results:
 
     @_record.setter
     def _record(self, values: dict[str, Any]) -> None:
-        kept = {k: self._record[k] for k in ("fingerprint", "settings", "rejected") if k in self._record}
+        kept = {
+            k: self._record[k] for k in ("fingerprint", "settings", "rejected") if k in self._record
+        }
         self.node.SetParameter("record", json.dumps({**kept, **values}))
 
 

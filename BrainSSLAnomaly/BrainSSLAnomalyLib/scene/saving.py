@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import slicer
 
-from ..errors import BrainSSLAnomalyError
+from ..core.errors import BrainSSLAnomalyError
+from ..core.settings import detection_from_dict
 from ..imageio import staged_folder, write_results, write_volume
-from ..settings import detection_from_dict
 from .session import Session
 
 
@@ -31,16 +31,23 @@ def save_mask(segmentation: Any, reference: Any, path: Path) -> None:
 
     try:
         if path.name.endswith((".nii", ".nii.gz")):
-            from ..study import Volume
+            from ..core.study import Volume
 
             labels = np.zeros(slicer.util.arrayFromVolume(reference).shape, np.uint16)
-            for number, segment_id in enumerate(segmentation.GetSegmentation().GetSegmentIDs(), start=1):
-                labels[slicer.util.arrayFromSegmentBinaryLabelmap(segmentation, segment_id, reference) > 0] = number
+            for number, segment_id in enumerate(
+                segmentation.GetSegmentation().GetSegmentIDs(), start=1
+            ):
+                labels[
+                    slicer.util.arrayFromSegmentBinaryLabelmap(segmentation, segment_id, reference)
+                    > 0
+                ] = number
             write_volume(path, Volume(labels, local_affine(reference)), np.uint16)
         else:
             _write_nrrd(segmentation, path)
     except OSError as error:
-        raise BrainSSLAnomalyError(f"{path.name} cannot be written ({error.strerror or error})", "choose another folder") from error
+        raise BrainSSLAnomalyError(
+            f"{path.name} cannot be written ({error.strerror or error})", "choose another folder"
+        ) from error
 
 
 def save_report(session: Session, folder: Path, overwrite: bool = False) -> Path:

@@ -6,10 +6,10 @@ from collections.abc import Collection
 from dataclasses import replace
 from typing import Any
 
-from ..detection import Finding, Segmentation
+from ..core.results import Finding, Segmentation
+from ..core.settings import SegmentationSettings
 from ..segmentation import Segmenter
 from ..segmentation.review import accepted, peak_voxel, rejected_numbers
-from ..settings import SegmentationSettings
 from .results import Results
 
 
@@ -61,7 +61,9 @@ class Session:
                 finding = next(f for f in self.findings if f.number == number)
                 self._places.add(peak_voxel(finding, self.detection.reference.affine))
             else:
-                self._places = {p for p in self._places if number not in rejected_numbers(labels, [p])}
+                self._places = {
+                    p for p in self._places if number not in rejected_numbers(labels, [p])
+                }
         self.results.rejected = self._places
 
     def show(self, one_each: bool = False, overwrite: bool = False) -> Any:

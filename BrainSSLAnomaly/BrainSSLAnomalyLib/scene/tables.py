@@ -7,10 +7,21 @@ from typing import Any
 
 import vtk
 
-from ..detection import Finding
+from ..core.results import Finding
 from ..report.tables import REVIEW
 
-COLUMNS = ("number", "place", "volume_ml", "peak_score", "peak_r_mm", "peak_a_mm", "peak_s_mm", "unusual", "certainty", "review")
+COLUMNS = (
+    "number",
+    "place",
+    "volume_ml",
+    "peak_score",
+    "peak_r_mm",
+    "peak_a_mm",
+    "peak_s_mm",
+    "unusual",
+    "certainty",
+    "review",
+)
 
 
 def write_table(node: Any, findings: Sequence[Finding], rejected: Collection[int]) -> None:

@@ -10,7 +10,9 @@ import slicer
 Node = Any
 
 
-def show_layers(background: Node, maps: Sequence[Node], opacity: float, linked: bool = True) -> None:
+def show_layers(
+    background: Node, maps: Sequence[Node], opacity: float, linked: bool = True
+) -> None:
     """The scan with up to two maps over it, in every slice view.
 
     Args:
@@ -27,7 +29,9 @@ def show_layers(background: Node, maps: Sequence[Node], opacity: float, linked: 
         composite.SetForegroundVolumeID(first.GetID() if first is not None else None)
         composite.SetForegroundOpacity(opacity)
         if hasattr(composite, "SetNthLayerVolumeID"):
-            composite.SetNthLayerVolumeID(_NEXT_LAYER, second.GetID() if second is not None else None)
+            composite.SetNthLayerVolumeID(
+                _NEXT_LAYER, second.GetID() if second is not None else None
+            )
             composite.SetNthLayerOpacity(_NEXT_LAYER, opacity)
         composite.EndModify(modified)
 
@@ -54,6 +58,9 @@ def jump(ras: Sequence[float]) -> None:
         node.SetCrosshairRAS(right, anterior, superior)
     for node in slicer.util.getNodesByClass("vtkMRMLCameraNode"):
         camera = node.GetCamera()
-        shift = [now - before for now, before in zip((right, anterior, superior), camera.GetFocalPoint(), strict=True)]
+        shift = [
+            now - before
+            for now, before in zip((right, anterior, superior), camera.GetFocalPoint(), strict=True)
+        ]
         node.SetPosition(*(p + s for p, s in zip(camera.GetPosition(), shift, strict=True)))
         node.SetFocalPoint(right, anterior, superior)

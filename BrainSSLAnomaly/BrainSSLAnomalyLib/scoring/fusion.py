@@ -10,12 +10,18 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from ..resources import resource
-from ..settings import ScoreName
-from ..study import Modality
-from .healthy_table import closest
+from ..core.resources import resource
+from ..core.settings import ScoreName
+from ..core.study import Modality
+from .exceedance import closest
 
-FEATURES = (ScoreName.STATISTICAL, ScoreName.LOGIT, ScoreName.L1, ScoreName.SSIM, ScoreName.ASYMMETRY)
+FEATURES = (
+    ScoreName.STATISTICAL,
+    ScoreName.LOGIT,
+    ScoreName.L1,
+    ScoreName.SSIM,
+    ScoreName.ASYMMETRY,
+)
 """What may be fused: scores of voxels. Those of patches are left out: 16 mm wide, they cannot say where a lesion ends, and wherever the fit
 took the cosine distance in, masks of real lesions grew (``training/README.md``)."""
 
@@ -34,7 +40,9 @@ LIMITS: Mapping[ScoreName, tuple[float, float]] = {
 
 def features(modalities: Collection[Modality]) -> tuple[ScoreName, ...]:
     """Those of `FEATURES` that are used for a set of modalities."""
-    return tuple(name for name in FEATURES if Modality.FLAIR not in modalities or name not in NOT_WITH_FLAIR)
+    return tuple(
+        name for name in FEATURES if Modality.FLAIR not in modalities or name not in NOT_WITH_FLAIR
+    )
 
 
 @dataclass(frozen=True)
@@ -51,14 +59,21 @@ class Fusion:
 
     def __call__(self, scores: Mapping[ScoreName, NDArray[np.float32]]) -> NDArray[np.float32]:
         """Log-odds of being anomalous among synthetic patients; (k, j, i) float32."""
-        parts = (np.float32(w) * np.clip(scores[name], *LIMITS[name]) for name, w in self.weights.items() if w)
+        parts = (
+            np.float32(w) * np.clip(scores[name], *LIMITS[name])
+            for name, w in self.weights.items()
+            if w
+        )
         return np.float32(self.constant) + sum(parts)
 
 
 @lru_cache(maxsize=1)
 def _read() -> dict[str, Fusion]:
     content = json.loads(resource("Model", "configs", "fusion.json").read_text(encoding="utf-8"))
-    return {key: Fusion({ScoreName(n): w for n, w in e["weights"].items()}, e["constant"]) for key, e in content.items()}
+    return {
+        key: Fusion({ScoreName(n): w for n, w in e["weights"].items()}, e["constant"])
+        for key, e in content.items()
+    }
 
 
 def fusion(modalities: Iterable[Modality]) -> Fusion:

@@ -1,5 +1,5 @@
 """The live half: anomaly maps and settings in, mask and findings out."""
 
-from .live import Segmenter, segment
+from .segmenter import Segmenter, segment
 
 __all__ = ["Segmenter", "segment"]

@@ -8,9 +8,9 @@ import cc3d
 import numpy as np
 from numpy.typing import NDArray
 
-from ..anatomy import PatientAnatomy, Region, Zone
-from ..detection import Deviation, Finding
-from ..study import Modality
+from ..core.anatomy import PatientAnatomy, Region, Zone
+from ..core.results import Deviation, Finding
+from ..core.study import Modality
 
 LARGE_ML = 10.0
 """Findings above this size span several depths: none is named."""
@@ -48,12 +48,16 @@ def describe(
     where, names = where[order], names[order]
     pieces = np.split(where, np.flatnonzero(np.diff(names)) + 1)
     values = score.ravel()
-    ranked = sorted(pieces, key=lambda piece: (-float(values[piece].max()), -piece.size, int(piece[0])))
+    ranked = sorted(
+        pieces, key=lambda piece: (-float(values[piece].max()), -piece.size, int(piece[0]))
+    )
     renumbered = np.zeros_like(labels)
     findings = []
     for number, piece in enumerate(ranked, start=1):
         renumbered.ravel()[piece] = number
-        findings.append(_finding(number, piece, labels.shape, values[piece], zscores, anatomy, affine, voxel_ml))
+        findings.append(
+            _finding(number, piece, labels.shape, values[piece], zscores, anatomy, affine, voxel_ml)
+        )
     return renumbered, tuple(findings)
 
 
@@ -82,7 +86,9 @@ def _finding(
         peak_score=float(scores.max()),
         mean_score=float(scores.mean()),
         place=place(
-            np.bincount(anatomy.regions.ravel()[piece], minlength=256), np.bincount(anatomy.zones.ravel()[piece], minlength=256), ml
+            np.bincount(anatomy.regions.ravel()[piece], minlength=256),
+            np.bincount(anatomy.zones.ravel()[piece], minlength=256),
+            ml,
         ),
         deviations=tuple(deviations),
         certainty=certainty(float(scores.max()), float(ml)),
@@ -99,12 +105,18 @@ def certainty(peak_score: float, volume_ml: float) -> str:
     return "low" if peak_score < 0.8 or volume_ml < 0.03 else "moderate"
 
 
-def place(region_counts: NDArray[np.int64], zone_counts: NDArray[np.int64], volume_ml: float) -> str:
+def place(
+    region_counts: NDArray[np.int64], zone_counts: NDArray[np.int64], volume_ml: float
+) -> str:
     """Where a finding lies, in words, from the voxels it has in each region and zone."""
     regions = region_counts.copy()
     regions[Region.OUTSIDE] = 0
     total = max(int(regions.sum()), 1)
-    ranked = [Region(int(r)) for r in np.argsort(-regions, kind="stable")[:2] if regions[r] >= 0.25 * total]
+    ranked = [
+        Region(int(r))
+        for r in np.argsort(-regions, kind="stable")[:2]
+        if regions[r] >= 0.25 * total
+    ]
     if not ranked:
         return "brain"
     words = " and ".join(r.words for r in ranked)

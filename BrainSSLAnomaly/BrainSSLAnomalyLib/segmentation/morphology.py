@@ -6,7 +6,7 @@ import cc3d
 import numpy as np
 from numpy.typing import NDArray
 
-from ..settings import MorphologySettings
+from ..core.settings import MorphologySettings
 
 Mask = NDArray[np.bool_]
 Spacing = tuple[float, float, float]
@@ -57,7 +57,15 @@ def closed(mask: Mask, radius_mm: float, spacing: Spacing) -> Mask:
     """Dilated, then eroded: gaps thinner than twice the radius fill."""
     margin = [(n, n) for n in reversed(radius_in_voxels(radius_mm, spacing))]
     wide = eroded(dilated(np.pad(mask, margin), radius_mm, spacing), radius_mm, spacing)
-    return wide[tuple(slice(low, size - high) for (low, high), size in zip(margin, wide.shape, strict=True))] | mask
+    return (
+        wide[
+            tuple(
+                slice(low, size - high)
+                for (low, high), size in zip(margin, wide.shape, strict=True)
+            )
+        ]
+        | mask
+    )
 
 
 def filled(mask: Mask) -> Mask:
@@ -92,14 +100,18 @@ def without_small(mask: Mask, min_volume_ml: float, voxel_ml: float) -> Mask:
     return at(inside, large[numbers], mask.shape)
 
 
-def apply(mask: Mask, brain: Mask, spacing: Spacing, voxel_ml: float, settings: MorphologySettings) -> Mask:
+def apply(
+    mask: Mask, brain: Mask, spacing: Spacing, voxel_ml: float, settings: MorphologySettings
+) -> Mask:
     """Every step that is switched on, in the order of `MorphologySettings`; the result stays inside the brain.
 
     Only the box around the mask is worked on, with a margin as wide as the largest radius.
     """
     if not mask.any():
         return mask
-    reach = 2 * max(settings.opening_mm, settings.closing_mm, settings.dilation_mm, settings.erosion_mm)
+    reach = 2 * max(
+        settings.opening_mm, settings.closing_mm, settings.dilation_mm, settings.erosion_mm
+    )
     box = box_around(mask, [int(np.ceil(reach / s)) + 1 for s in spacing])
     work, near = mask[box], brain[box]
     for step, radius in (
@@ -124,7 +136,12 @@ def box_around(mask: Mask, margin: list[int]) -> tuple[slice, slice, slice]:
     slices = []
     for axis in range(3):
         line = np.flatnonzero(mask.any(axis=tuple(a for a in range(3) if a != axis)))
-        slices.append(slice(max(0, int(line[0]) - margin[axis]), min(mask.shape[axis], int(line[-1]) + 1 + margin[axis])))
+        slices.append(
+            slice(
+                max(0, int(line[0]) - margin[axis]),
+                min(mask.shape[axis], int(line[-1]) + 1 + margin[axis]),
+            )
+        )
     return slices[0], slices[1], slices[2]
 
 

@@ -7,7 +7,7 @@ from collections.abc import Collection
 import numpy as np
 from numpy.typing import NDArray
 
-from ..detection import Finding
+from ..core.results import Finding
 
 VoxelPlace = tuple[int, int, int]
 
@@ -30,7 +30,11 @@ def rejected_numbers(labels: NDArray[np.int32], places: Collection[VoxelPlace]) 
         labels: (k, j, i), number of the finding in each voxel.
         places: (k, j, i) of what was rejected.
     """
-    inside = [place for place in places if all(0 <= p < n for p, n in zip(place, labels.shape, strict=True))]
+    inside = [
+        place
+        for place in places
+        if all(0 <= p < n for p, n in zip(place, labels.shape, strict=True))
+    ]
     return frozenset(int(labels[place]) for place in inside if labels[place])
 
 

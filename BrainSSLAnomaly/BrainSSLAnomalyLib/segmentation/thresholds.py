@@ -10,7 +10,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from ..settings import ThresholdMethod, ThresholdSettings
+from ..core.settings import ThresholdMethod, ThresholdSettings
 from .morphology import at, pieces
 
 Score = NDArray[np.float32]
@@ -40,7 +40,9 @@ class BrainScores:
     def median_and_spread(self) -> tuple[float, float]:
         """Median, and 1.4826 times the median absolute deviation from it."""
         median = self.percentile(50)
-        return median, 1.4826 * float(np.median(np.abs(self._values - median))) if self._values.size else 0.0
+        return median, 1.4826 * float(
+            np.median(np.abs(self._values - median))
+        ) if self._values.size else 0.0
 
     @cached_property
     def otsu(self) -> float:
@@ -52,7 +54,9 @@ class BrainScores:
         return float(threshold_otsu(self._values))
 
 
-def percentile(score: Score, brain: Mask, percent: float, scores: BrainScores | None = None) -> Mask:
+def percentile(
+    score: Score, brain: Mask, percent: float, scores: BrainScores | None = None
+) -> Mask:
     """Scores above the given percentile of the brain's scores."""
     return _above(score, brain, (scores or BrainScores(score, brain)).percentile(percent))
 
@@ -95,7 +99,9 @@ def level(settings: ThresholdSettings, scores: BrainScores) -> float:
             return settings.low
 
 
-def apply(score: Score, brain: Mask, settings: ThresholdSettings, scores: BrainScores | None = None) -> Mask:
+def apply(
+    score: Score, brain: Mask, settings: ThresholdSettings, scores: BrainScores | None = None
+) -> Mask:
     """The mask of the chosen method; ``scores`` spares the adaptive ones their work."""
     match settings.method:
         case ThresholdMethod.FIXED:

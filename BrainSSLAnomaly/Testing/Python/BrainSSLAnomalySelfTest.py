@@ -36,5 +36,7 @@ class BrainSSLAnomalySelfTest(unittest.TestCase):
         self.assertFalse(widget.run.running)
         self.assertIsNotNone(widget.session)
         self.assertGreaterEqual(widget.ui.findingsTable.rowCount, 1)
-        self.assertEqual(widget.session.results.segmentation.GetSegmentation().GetNumberOfSegments(), 1)
+        self.assertEqual(
+            widget.session.results.segmentation.GetSegmentation().GetNumberOfSegments(), 1
+        )
         widget.cleanup()

@@ -1,0 +1,1 @@
+"""The synthetic patient of demo, tutorial, setup check and tests."""
