@@ -6,6 +6,7 @@ import ast
 import doctest
 import json
 import re
+import runpy
 from collections.abc import Iterator
 from functools import lru_cache
 from importlib.util import find_spec
@@ -14,6 +15,7 @@ from urllib.parse import unquote
 
 import BrainSSLAnomalyLib
 import pytest
+from BrainSSLAnomalyLib.core.settings import describe_settings
 from typer.main import get_command
 
 yaml = pytest.importorskip("yaml", reason="needs PyYAML: pip install '.[dev]'")
@@ -32,6 +34,7 @@ PAGES = sorted(
 )
 EXPERIMENTS = PROJECT / "docs" / "experiments"
 GUIDE = [page for page in PAGES if EXPERIMENTS not in page.parents and page.name != "CHANGELOG.md"]
+CODE_BLOCK = re.compile(r"^```\w*\n(.*?)^```", flags=re.DOTALL | re.MULTILINE)
 INCLUDED_BY_SITE = re.compile(r'--8<-- "([^"]+)"')
 NOT_OUR_WORDS = re.compile(
     r"\b(looks? at|looked|looking|looker|seen|asked|told|unsaid|opened)\b", re.IGNORECASE
@@ -52,15 +55,14 @@ def links(text: str) -> Iterator[str]:
 
 def without_code(text: str) -> str:
     """Remove code blocks and code words."""
-    return re.sub(r"`[^`\n]*`", "", re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE))
+    return re.sub(r"`[^`\n]*`", "", CODE_BLOCK.sub("", text))
 
 
 def code(text: str) -> Iterator[str]:
     """Yield the lines of code blocks, continued lines joined, and the code words of the text."""
-    for block in re.findall(r"^```\w*\n(.*?)^```", text, flags=re.DOTALL | re.MULTILINE):
+    for block in CODE_BLOCK.findall(text):
         yield from re.sub(r"\\\n\s*", " ", block).splitlines()
-    prose = re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE)
-    yield from re.findall(r"`([^`\n]+)`", prose)
+    yield from re.findall(r"`([^`\n]+)`", CODE_BLOCK.sub("", text))
 
 
 def anchors(text: str) -> set[str]:
@@ -237,6 +239,15 @@ def pages_of(nav: list | dict | str) -> Iterator[str]:
     else:
         for part in nav.values() if isinstance(nav, dict) else nav:
             yield from pages_of(part)
+
+
+def test_the_page_of_settings_has_a_row_for_each_setting():
+    hook = runpy.run_path(str(PROJECT / "docs" / "hooks" / "settings_tables.py"))
+    page = hook["on_page_markdown"]((PROJECT / "docs/user/settings.md").read_text(encoding="utf-8"))
+    assert "<!-- settings" not in page
+    for group in hook["GROUPS"].values():
+        for described in describe_settings(group).values():
+            assert f"| {described.label} |" in page
 
 
 def test_every_package_has_its_page_in_the_api_reference():
