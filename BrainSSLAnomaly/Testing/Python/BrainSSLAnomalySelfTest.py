@@ -1,25 +1,36 @@
-"""Runs within Slicer, by ctest: ``BrainSSLAnomaly.py``'s own tests, and the panel once from scan to segmentation."""
+"""Test the module within Slicer, by ctest: its own tests, its menu, and the panel from scan to mask."""
 
 import time
 import unittest
 
 import slicer
 
+LIMIT_S = 1800
+"""Far more than a detection takes, on a machine with every core busy."""
+
 
 class BrainSSLAnomalySelfTest(unittest.TestCase):
-    """On the synthetic patient; what needs packages that Slicer does not bring is skipped without them."""
+    """Use the synthetic patient; what needs packages that Slicer lacks is skipped without them."""
 
     def setUp(self):
+        """Start with an empty scene."""
         slicer.mrmlScene.Clear()
 
     def test_ownTestsOfTheModule(self):
+        """Run those tests of the module that need no package."""
         from BrainSSLAnomaly import BrainSSLAnomalyTest
 
         test = BrainSSLAnomalyTest()
         test.setUp()
         test.test_refusalLeavesTheScene()
 
+    def test_menuOfTheDataModule(self):
+        """Find the entry of the right-click menu."""
+        plugins = slicer.qSlicerSubjectHierarchyPluginHandler.instance()
+        self.assertIsNotNone(plugins.pluginByName("BrainSSLAnomaly"))
+
     def test_panelFromScanToSegmentation(self):
+        """Detect through the panel, as a user does."""
         from BrainSSLAnomalyLib.panel import dependencies, sampledata
 
         if dependencies.missing():
@@ -29,14 +40,13 @@ class BrainSSLAnomalySelfTest(unittest.TestCase):
         widget.scans.guess(nodes[0])
         self.assertTrue(widget.ui.detectButton.enabled)
         widget.onDetect()
-        end = time.monotonic() + 300
+        end = time.monotonic() + LIMIT_S
         while widget.run.running and time.monotonic() < end:
             slicer.app.processEvents()
             time.sleep(0.05)
         self.assertFalse(widget.run.running)
         self.assertIsNotNone(widget.session)
         self.assertGreaterEqual(widget.ui.findingsTable.rowCount, 1)
-        self.assertEqual(
-            widget.session.results.segmentation.GetSegmentation().GetNumberOfSegments(), 1
-        )
+        segments = widget.session.results.segmentation.GetSegmentation()
+        self.assertEqual(segments.GetNumberOfSegments(), 1)
         widget.cleanup()
