@@ -5,8 +5,11 @@ from __future__ import annotations
 import ast
 import doctest
 import json
+import os
 import re
 import runpy
+import subprocess
+import sys
 from collections.abc import Iterator
 from functools import lru_cache
 from importlib.util import find_spec
@@ -239,6 +242,16 @@ def pages_of(nav: list | dict | str) -> Iterator[str]:
     else:
         for part in nav.values() if isinstance(nav, dict) else nav:
             yield from pages_of(part)
+
+
+def test_the_site_is_built_without_warnings(tmp_path):
+    pytest.importorskip("mkdocs", reason="needs MkDocs: pip install '.[docs]'")
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path)]
+    environment = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}
+    output = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    built = subprocess.run(command, cwd=PROJECT, env=environment, check=False, **output)
+    assert built.returncode == 0, built.stdout
+    assert (tmp_path / "api" / "core" / "index.html").is_file()
 
 
 def test_the_page_of_settings_has_a_row_for_each_setting():

@@ -1,4 +1,4 @@
-"""Test the module within Slicer, by ctest: its own tests, its menu, and the panel from scan to mask."""
+"""Test the module within Slicer, by ctest: its own tests, its menu, the panel from scan to mask."""
 
 import time
 import unittest
