@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
+from scipy import ndimage
 
 torch = pytest.importorskip("torch", reason="learning needs torch: pip install 'brain-ssl-anomaly[model]'")
 pytest.importorskip("monai", reason="the hybrid needs MONAI: pip install 'brain-ssl-anomaly[model]'")
@@ -223,3 +225,45 @@ def test_every_config_of_the_hybrid_stays_within_nine_million_weights(config):
     settings, trainer = read_config(config)
     assert isinstance(settings, AnomalySettings) and trainer.steps > trainer.warmup
     assert sum(p.numel() for p in HybridNetwork(settings.network).parameters()) <= 9_000_000
+
+
+def test_nothing_is_learned_from_what_is_not_known_to_be_healthy_but_the_network_is_shown_it(monkeypatch):
+    from test_heads import pair
+
+    monkeypatch.setattr("training.anomaly_slices.SLICES_MM", (0.0, 0.0, 0.0))
+    slices = SliceSettings(crop=32, spacing=2.0, slab=9, every=4, patients=4, elderly=1.0)
+    task = AnomalyTask(head(), AnomalySettings(SMALL, slices, pretext_slices=2), elderly=pair())
+    batch = task.draw(1, seeded(0))
+    shown, learned = (batch.healthy != 0).any(1, keepdim=True), batch.inside > 0
+    assert bool((shown & ~learned).any()) and bool((batch.tissues >= 0).any())
+    assert not batch.anomalous[~learned.expand_as(batch.anomalous)].any()
+    assert set(batch.present.nonzero()[:, 1].tolist()) <= {CHANNELS.index(m) for m in (Modality.T1, Modality.T2, Modality.PD, Modality.FLAIR)}
+    torch.manual_seed(0)
+    learner = Learner(task._settings)
+    parts = learner(batch)
+    assert all(torch.isfinite(v) for v in parts.values())
+    other = batch._replace(healthy=torch.where(learned, batch.healthy, 7.0))
+    again = learner(other)
+    unchanged = ("reconstruction", "masked", "uncertainty", "anomaly", "tissues", "compactness", "structure")
+    assert all(torch.allclose(parts[name], again[name]) for name in unchanged)
+
+
+def test_lesions_of_ms_have_the_sizes_of_ms():
+    volumes = [4 / 3 * np.pi * anomalies.ms_radius(share) ** 3 for share in (0.0, 0.33, 0.67, 0.93)]
+    assert volumes == pytest.approx([6, 17, 46, 261])
+
+
+def test_rims_and_caps_are_normal_white_matter_near_the_ventricles_and_half_are_as_bright_as_lesions():
+    from training.synthesis.appearance import rims_and_caps
+
+    lateral = torch.zeros((1, 1, 20, 60, 40))
+    lateral[..., 6:14, 20:40, 15:25] = 1
+    maps = [rims_and_caps(lateral, 1 - lateral, seeded(n), 1.0) for n in range(30)]
+    distance = torch.from_numpy(ndimage.distance_transform_edt(lateral[0, 0].numpy() == 0))
+    assert all(not m[lateral > 0].any() and not m[0, 0][distance > 9].any() and float(m.max()) <= 4 for m in maps)
+    bright = [m[0, 0] > 1.2 for m in maps]
+    near = sum(int((b & (distance <= 3)).sum()) for b in bright) / sum(int(b.sum()) for b in bright)
+    assert 0.6 < near < 0.95 and 0.3 < np.mean([bool(b.any()) for b in bright]) < 0.9
+    front = [float(m[0, 0, 8:12, 40:46, 16:24].mean()) for m in maps]
+    side = [float(m[0, 0, 8:12, 22:38, 28:31].mean()) for m in maps]
+    assert np.mean(front) > 1.5 * np.mean(side)

@@ -28,7 +28,15 @@ def made() -> heads.HealthyHeads:
     structures = np.where(ball, np.where(i < 0, Structure.LEFT_WHITE, Structure.RIGHT_WHITE), 0).astype(np.uint8)
     structures[ball & (k > 6)] = Structure.BRAINSTEM
     image = np.where(ball, np.where(i < 0, 200, 100), 0).astype(np.uint8)
-    return heads.HealthyHeads((image,), (structures,))
+    return heads.HealthyHeads((image[None],), (structures,), (np.zeros(structures.shape, bool),))
+
+
+def pair() -> heads.HealthyHeads:
+    """The same head with a FLAIR, its left part excluded."""
+    head = made()
+    images = np.concatenate([head.images[0], 255 - head.images[0]])
+    excluded = head.structures[0] == Structure.LEFT_WHITE
+    return heads.HealthyHeads((images,), head.structures, (excluded,), (Modality.T1, Modality.FLAIR))
 
 
 def test_image_and_structures_of_a_head_stay_together_and_sides_are_exchanged_with_the_picture():
@@ -50,7 +58,7 @@ def test_the_same_seed_gives_the_same_head_and_another_seed_another():
 def test_a_head_drawn_without_deformation_is_the_head_itself():
     place = torch.stack(torch.meshgrid(*([(torch.arange(32) - 15.5) * 2.0] * 3), indexing="ij"))
     image = torch.from_numpy(made().images[0]).float()
-    assert torch.equal(looked_up(image, place, 2.0), image)
+    assert torch.equal(looked_up(image[0], place, 2.0), image[0])
     assert torch.allclose(heads._interpolated(image, place), image, atol=1e-3)
 
 
@@ -94,7 +102,7 @@ def test_an_anomaly_in_a_real_head_is_marked_where_it_shows_and_what_lies_beneat
 
 
 def test_segmentations_of_ixi_have_their_sides_where_right_is_right(data):
-    _, structures = next(heads.ixi(most=1))
+    _, structures, _ = next(heads.ixi(most=1))
     assert set(np.unique(structures)) == {int(s) for s in Structure}
     across = np.arange(structures.shape[2])
     for left in range(Structure.LEFT_WHITE, Structure.MIDLINE_VENTRICLES, 2):
@@ -103,10 +111,11 @@ def test_segmentations_of_ixi_have_their_sides_where_right_is_right(data):
 
 
 def test_an_archive_of_heads_reads_as_it_was_written_and_an_empty_one_is_refused(tmp_path):
-    image = np.linspace(0, 1, 6 * 7 * 8, dtype=np.float32).reshape(6, 7, 8)
+    image = np.linspace(0, 1, 6 * 7 * 8, dtype=np.float32).reshape(1, 6, 7, 8)
     structures = np.arange(6 * 7 * 8).reshape(6, 7, 8).astype(np.uint8) % 18
-    heads.write(tmp_path / "heads.npz", [(image, structures)])
+    heads.write(tmp_path / "heads.npz", [heads.Head(image, structures)])
     found = heads.read(tmp_path / "heads.npz")
+    assert found.modalities == (Modality.T1,) and not found.excluded[0].any()
     assert np.array_equal(found.structures[0], structures) and np.abs(found.images[0] / 255 - image / 0.997).max() < 0.01
     with pytest.raises(SystemExit, match="No scan was found"):
         heads.write(tmp_path / "none.npz", heads.own(tmp_path / "missing") if (tmp_path / "missing").mkdir() else [])
@@ -121,5 +130,63 @@ def test_a_sites_own_scans_are_labelled_by_the_shipped_network(tmp_path):
     study, _ = synthetic_patient(3, spacing=4.0)
     scan = study.reference.volume
     nib.save(nib.nifti1.Nifti1Image(scan.array.T, scan.affine), tmp_path / "a.nii.gz")
-    (_, structures), *rest = heads.own(tmp_path)
+    (_, structures, _), *rest = heads.own(tmp_path)
     assert not rest and 0.05 < (structures > 0).mean() < 0.8
+
+
+def test_both_scans_of_a_person_are_drawn_together_and_what_is_excluded_stays_with_them():
+    sampler = heads.HeadSampler(pair(), STILL, [0])
+    for seed in range(8):
+        sample = sampler(1, seeded(seed))
+        (shown,) = sample.modalities
+        assert shown[0] in (Modality.T1, Modality.T2, Modality.PD) and shown[1] is Modality.FLAIR
+        assert sample.images.shape[1] == len(sample.slicings[0]) == 2 and torch.isfinite(sample.images).all()
+        left = sample.structures[0] == Structure.LEFT_WHITE  # exchanged with the right where the head is mirrored
+        right = sample.structures[0] == Structure.RIGHT_WHITE
+        assert torch.equal(sample.excluded[0], left) or torch.equal(sample.excluded[0], right)
+
+
+def test_a_t1_shown_as_flair_has_bright_rims_at_the_ventricles_and_shown_as_t1_has_none():
+    structures = torch.full((24, 24, 24), Structure.LEFT_WHITE, dtype=torch.int64)
+    structures[:, 8:16, 8:16] = Structure.LEFT_VENTRICLE
+    structures[:, :4] = Structure.LEFT_CORTEX
+    structures[:, :1] = Structure.CSF
+    levels = {Structure.LEFT_WHITE: 0.8, Structure.LEFT_CORTEX: 0.6, Structure.LEFT_VENTRICLE: 0.2, Structure.CSF: 0.2}
+    t1 = sum(torch.where(structures == code, level, 0.0) for code, level in levels.items())
+    beside, away = np.s_[:, 16:17, 10:14], np.s_[:, 22:, :]
+    brighter = [
+        float(image[beside].mean() / image[away].mean())
+        for image in (heads.in_contrast(t1, structures, Modality.FLAIR, seeded(n), spacing=1.0) for n in range(30))
+    ]
+    assert np.mean(np.array(brighter) > 1.05) > 0.25 and max(brighter) > 1.3
+
+
+def test_a_lesion_map_is_grown_and_bright_white_matter_is_excluded_too():
+    from training.synthesis.elderly import cropped, not_known_to_be_healthy
+
+    rng = np.random.default_rng(0)
+    structures = np.zeros((30, 30, 30), np.uint8)
+    structures[5:25, 5:25, 5:25] = Structure.LEFT_WHITE
+    flair = (100 + 5 * rng.standard_normal(structures.shape)).astype(np.float32)
+    flair[20:22, 20:22, 20:22] = 160
+    mapped = np.zeros(structures.shape, bool)
+    mapped[10, 10, 10] = True
+    excluded = not_known_to_be_healthy(flair, structures, mapped)
+    assert excluded[10, 10, 8:13].all() and excluded[20:22, 20:22, 20:22].all() and excluded[19, 20, 20]
+    assert not excluded[structures == 0].any() and excluded.sum() < 0.2 * (structures > 0).sum()
+    head = cropped(heads.Head(np.stack([flair, flair]), structures, excluded), margin_mm=4.0)
+    assert head.images.shape == (2, 24, 24, 24) and head.excluded.sum() == excluded.sum()
+
+
+def test_old_people_are_read_with_both_scans_on_one_grid_and_nobody_of_calibration(data, tmp_path):
+    from training.synthesis import elderly
+
+    heads.write(tmp_path / "elderly.npz", elderly.elderly(most=1), modalities=elderly.MODALITIES)
+    found = heads.read(tmp_path / "elderly.npz")
+    t1, flair = found.images[0].astype(float)
+    structures, excluded = found.structures[0], found.excluded[0]
+    fluid = np.isin(structures, [Structure.LEFT_VENTRICLE, Structure.RIGHT_VENTRICLE])
+    white = np.isin(structures, [Structure.LEFT_WHITE, Structure.RIGHT_WHITE])
+    assert all(np.median(image[fluid]) < 0.6 * np.median(image[white & ~excluded]) for image in (t1, flair))
+    assert np.median(flair[white & excluded]) > 1.1 * np.median(flair[white & ~excluded])
+    assert 0.02 < excluded[structures > 0].mean() < 0.3

@@ -24,7 +24,7 @@ def scan(number: int, value: float, other: float = 0.0) -> purity.Purity:
 
 def some_heads(count: int = 4):
     rng = np.random.default_rng(0)
-    return [(rng.random((6, 7, 8)).astype(np.float32), np.full((6, 7, 8), n, np.uint8)) for n in range(count)]
+    return [heads.Head(rng.random((1, 6, 7, 8)).astype(np.float32), np.full((6, 7, 8), n, np.uint8)) for n in range(count)]
 
 
 def test_modified_z_is_that_of_iglewicz_and_hoaglin():

@@ -40,9 +40,6 @@ GAIN, SHIFT = (0.95, 1.5), 0.1
 half fluid, too, so that the SD comes out larger: with it the fluid of real T1 lay at −2.5 in training and at −3.5 in
 detection (tenth percentile of drawn slabs, fifth of five calibration scans; measured by hand)."""
 
-_ALIKE = {Modality.PD: Modality.T2, Modality.T1C: Modality.T1}
-"""What takes the place of what in a patient."""
-
 NOTHING_LEARNED = -1
 """Tissue where there is none to be told."""
 
@@ -58,7 +55,8 @@ class SliceSettings:
         patients: slabs a batch, besides the trainer's batch.
         reuse: how often a slab is used, each time with other anomalies.
         at_random: share of scans with any contrast at all.
-        real: share of slabs from real heads.
+        real: share of slabs from real T1 heads.
+        elderly: share of slabs from real T1 and FLAIR of old people, in which some voxels are excluded.
         held_out: last label maps, for validation.
         without: kinds of anomaly never drawn.
     """
@@ -71,6 +69,7 @@ class SliceSettings:
     reuse: int = 1
     at_random: float = 0.4
     real: float = 0.0
+    elderly: float = 0.0
     held_out: int = 3
     without: tuple[str, ...] = ()
 
@@ -81,7 +80,7 @@ class Batch(NamedTuple):
     Attributes:
         healthy, changed: (b, m, j, i), parenchyma with a mean of about 0 and an SD of about 1.
         anomalous: (b, m, j, i) bool, where each modality shows an anomaly.
-        inside: (b, 1, j, i) float, the brain.
+        inside: (b, 1, j, i) float, the brain, without what is excluded from learning.
         tissues: (b, j, i) int64, `Tissue`, or `NOTHING_LEARNED`.
         present: (b, m) float, modalities that the network sees.
         seed: for what is drawn in the loss.
@@ -106,13 +105,13 @@ class Slab(NamedTuple):
 
     Attributes:
         brain: the patient.
-        there: indices of the contrasts that exist.
+        learned: (k, j, i) bool, the brain where it is known to be healthy.
         axis: across the slab.
         slicings: how each contrast was cut.
     """
 
     brain: anomalies.Brain
-    there: tuple[int, ...]
+    learned: Tensor
     axis: int
     slicings: Sequence[Slicing | None]
 
@@ -124,15 +123,24 @@ class SliceSampler:
         archive: label maps.
         settings: what is drawn.
         heads: real healthy heads, where ``settings.real`` is not 0.
+        elderly: T1 and FLAIR of old people, where ``settings.elderly`` is not 0.
         held_out: from the label maps kept for validation, without real heads.
     """
 
     def __init__(
-        self, archive: LabelArchive, settings: SliceSettings, heads: HealthyHeads | None = None, *, held_out: bool = False
+        self,
+        archive: LabelArchive,
+        settings: SliceSettings,
+        heads: HealthyHeads | None = None,
+        elderly: HealthyHeads | None = None,
+        *,
+        held_out: bool = False,
     ) -> None:
-        self._archive, self._settings, self._heads, self._held_out = archive, settings, None if held_out else heads, held_out
+        self._archive, self._settings, self._held_out = archive, settings, held_out
+        shares = ((elderly, settings.elderly), (heads, settings.real))
+        self._sources = [(source, share) for source, share in shares if source is not None and not held_out]
         self._scans: dict[tuple[int, bool, torch.device], ScanGenerator] = {}
-        self._real: dict[tuple[int, torch.device], HeadSampler] = {}
+        self._real: dict[tuple[int, int, torch.device], HeadSampler] = {}
         self._chunk: list[Slab] = []
         self._seed, self._used, self._size = 0, 0, 0
 
@@ -175,22 +183,27 @@ class SliceSampler:
     def _slab(self, generator: torch.Generator) -> Slab:
         s, device = self._settings, generator.device
         axis = (0, 0, 1, 2)[int(torch.randint(4, (1,), generator=generator, device=device))]
-        first = Modality.T1C if bool(chance((1,), 0.2, generator)) else Modality.T1
-        other = bool(chance((1,), 0.25, generator))
-        modalities: tuple[Modality, ...] = (first, Modality.PD if other else Modality.T2, Modality.FLAIR)
-        there: tuple[int, ...] = (0, 1, 2)
-        if self._heads is not None and bool(chance((1,), s.real, generator)):
-            head = self._sampler(axis, device)(1, generator)
-            tissues, inside = tissues_of(head.structures[0]), (head.structures[0] > 0) & (head.images[0, 0] > 0)
-            at = (Modality.T1, Modality.T2, Modality.FLAIR).index(_ALIKE.get(head.modalities[0], head.modalities[0]))
-            modalities = (*modalities[:at], head.modalities[0], *modalities[at + 1 :])
-            there, image, cut = (at,), head.images[0].expand(3, -1, -1, -1), head.slicings[0] * 3
+        source, drawn = None, float(uniform((1,), 0, 1, generator))
+        for n, (_, share) in enumerate(self._sources):
+            if source is None and drawn < share:
+                source = n
+            drawn -= share
+        if source is not None:
+            head = self._sampler(source, axis, device)(1, generator)
+            image, modalities, cut = head.images[0], head.modalities[0], head.slicings[0]
+            tissues, inside = tissues_of(head.structures[0]), (head.structures[0] > 0) & (image > 0).all(0)
+            learned = inside & ~head.excluded[0]
         else:
-            scans = self._generator(axis, other, device)
+            first = Modality.T1C if bool(chance((1,), 0.2, generator)) else Modality.T1
+            density = bool(chance((1,), 0.25, generator))
+            modalities = (first, Modality.PD if density else Modality.T2, Modality.FLAIR)
+            scans = self._generator(axis, density, device)
             sample = scans(1, generator)
             image, tissues = sample.images[0], scans.tissue_of_label[sample.labels[0]]
             inside, cut = sample.brain[0, 0] & (image.amax(0) > 0), sample.slicings[0]
-        return Slab(anomalies.Brain(_normalised(image, tissues, inside), tissues, inside, modalities, s.spacing), there, axis, cut)
+            learned = inside
+        image = _normalised(image, tissues, inside, learned)
+        return Slab(anomalies.Brain(image, tissues, inside, modalities, s.spacing), learned, axis, cut)
 
     def _settings_of(self, axis: int, modalities: tuple[Modality, ...]) -> GeneratorSettings:
         s = self._settings
@@ -210,12 +223,12 @@ class SliceSampler:
             self._scans[key] = ScanGenerator(self._archive, self._settings_of(axis, modalities), chosen, device)
         return self._scans[key]
 
-    def _sampler(self, axis: int, device: torch.device) -> HeadSampler:
-        key = (axis, device)
+    def _sampler(self, source: int, axis: int, device: torch.device) -> HeadSampler:
+        key = (source, axis, device)
         if key not in self._real:
-            assert self._heads is not None
-            settings = self._settings_of(axis, (Modality.T1,))
-            self._real[key] = HeadSampler(self._heads, settings, range(len(self._heads.images)), device)
+            heads, _ = self._sources[source]
+            settings = self._settings_of(axis, heads.modalities)
+            self._real[key] = HeadSampler(heads, settings, range(len(heads.images)), device)
         return self._real[key]
 
     def _slices(self, slab: Slab, generator: torch.Generator) -> tuple[Tensor, ...]:
@@ -237,18 +250,19 @@ class SliceSampler:
             full[:, places] = cut(volume)
             return full
 
-        inside = cut(brain.inside[None].float())
-        grain = 0.1 * uniform((1,), 0, 1, generator) * normal((len(at), len(CHANNELS), s.crop, s.crop), generator) * inside
-        tissues = torch.where(brain.inside & (brain.tissues <= Tissue.CEREBELLUM_CORTEX + 1), brain.tissues - 1, NOTHING_LEARNED)
+        grain = 0.1 * uniform((1,), 0, 1, generator) * normal((len(at), len(CHANNELS), s.crop, s.crop), generator)
+        grain = grain * cut(brain.inside[None].float())
+        tissues = torch.where(slab.learned & (brain.tissues <= Tissue.CEREBELLUM_CORTEX + 1), brain.tissues - 1, NOTHING_LEARNED)
         exists = torch.zeros((len(at), len(CHANNELS)), device=device)
-        exists[:, [places[n] for n in slab.there]] = 1
+        exists[:, places] = 1
         seen = (all_channels(changed) + grain).clamp(DARKEST, BRIGHTEST)
-        return all_channels(healthy), seen, all_channels(anomalous), inside, cut(tissues[None])[:, 0], exists
+        inside = cut(slab.learned[None].float())
+        return all_channels(healthy), seen, all_channels(anomalous & slab.learned), inside, cut(tissues[None])[:, 0], exists
 
 
-def _normalised(images: Tensor, tissues: Tensor, inside: Tensor) -> Tensor:
-    """Parenchyma with mean 0 and SD 1, 0 outside the brain."""
-    middle, scale = anomalies.parenchyma_scale(images, tissues, inside)
+def _normalised(images: Tensor, tissues: Tensor, inside: Tensor, healthy: Tensor) -> Tensor:
+    """Parenchyma that is known to be healthy with mean 0 and SD 1, 0 outside the brain."""
+    middle, scale = anomalies.parenchyma_scale(images, tissues, healthy)
     return ((images - middle) / scale * inside).clamp(DARKEST, BRIGHTEST)
 
 

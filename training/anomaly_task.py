@@ -125,12 +125,19 @@ class AnomalyTask:
     Args:
         archive: label maps.
         settings: what is shown and what counts.
-        heads: real healthy heads, where the settings ask for some.
+        heads: real healthy heads, where the settings want some.
+        elderly: T1 and FLAIR of old people, where the settings want some.
     """
 
-    def __init__(self, archive: LabelArchive, settings: AnomalySettings, heads: HealthyHeads | None = None) -> None:
+    def __init__(
+        self,
+        archive: LabelArchive,
+        settings: AnomalySettings,
+        heads: HealthyHeads | None = None,
+        elderly: HealthyHeads | None = None,
+    ) -> None:
         self._settings = settings
-        self._sampler = SliceSampler(archive, settings.slices, heads)
+        self._sampler = SliceSampler(archive, settings.slices, heads, elderly)
         self._held_out = SliceSampler(archive, replace(settings.slices, reuse=1), held_out=True)
 
     def network(self) -> nn.Module:

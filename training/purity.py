@@ -68,8 +68,8 @@ Item = tuple[str, str, Modality, Volume | Path]
 def from_archive(path: Path) -> Iterator[Item]:
     """Name, fingerprint, contrast and volume of every head of an archive."""
     affine = np.diag([heads.SPACING_MM] * 3 + [1.0])
-    for n, image in enumerate(heads.read(path).images):
-        yield f"head {n}", heads.fingerprint(image), Modality.T1, Volume(image.astype(np.float32), affine)
+    for n, images in enumerate(heads.read(path).images):
+        yield f"head {n}", heads.fingerprint(images), Modality.T1, Volume(images[0].astype(np.float32), affine)
 
 
 def from_folder(folder: Path, modality: Modality) -> Iterator[Item]:

@@ -15,6 +15,7 @@ from .anatomy_task import AnatomySettings, AnatomyTask
 from .anomaly_task import AnomalySettings, AnomalyTask, settings_from
 from .synthesis import heads
 from .synthesis.archive import ARCHIVE, read
+from .synthesis.elderly import ELDERLY
 from .trainer import ForeignWeights, Task, TrainerSettings, train
 
 CONFIGS = Path(__file__).parent / "configs"
@@ -42,11 +43,14 @@ def _over(base: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
     return base | {k: _over(base[k], v) if isinstance(v, dict) and isinstance(base.get(k), dict) else v for k, v in own.items()}
 
 
-def task_of(data: AnatomySettings | AnomalySettings, archive: Path, real_heads: Path) -> Task:
+def task_of(data: AnatomySettings | AnomalySettings, archive: Path, real_heads: Path, elderly: Path) -> Task:
     """The task that some settings belong to, with the archives it needs."""
     maps = read(archive)
     if isinstance(data, AnomalySettings):
-        return AnomalyTask(maps, data, heads.read(real_heads) if data.slices.real else None)
+        slices = data.slices
+        return AnomalyTask(
+            maps, data, heads.read(real_heads) if slices.real else None, heads.read(elderly) if slices.elderly else None
+        )
     return AnatomyTask(maps, data, heads.read(real_heads) if data.real_heads else None)
 
 
@@ -57,11 +61,12 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=math.inf)
     parser.add_argument("--archive", type=Path, default=ARCHIVE, help="from python -m training.synthesis.archive")
     parser.add_argument("--heads", type=Path, default=heads.HEADS, help="from python -m training.synthesis.heads")
+    parser.add_argument("--elderly", type=Path, default=ELDERLY, help="from python -m training.synthesis.elderly")
     parser.add_argument("--weights", type=Path, help="weights to begin with, of another run or of a bundle")
     parser.add_argument("--output", type=Path, help="default: results/<config>")
     arguments = parser.parse_args()
     data, trainer = read_config(arguments.config)
-    task = task_of(data, arguments.archive, arguments.heads)
+    task = task_of(data, arguments.archive, arguments.heads, arguments.elderly)
     folder = arguments.output or Path("results") / Path(arguments.config).stem
     try:
         done = train(task, trainer, folder, arguments.minutes, arguments.weights)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,6 +18,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
+from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 CHECKPOINT, WEIGHTS = "checkpoint.pt", "weights.safetensors"
 
@@ -58,6 +59,8 @@ class TrainerSettings:
         precision: as Fabric names it, e.g. ``bf16-mixed`` or ``32-true``.
         seed: of weights and data.
         log_every, validate_every, save_every: in steps.
+        workers: processes that draw ahead on the processor; with 0 the device of the network draws,
+            and only then does a run that goes on see the batches that it would have seen.
     """
 
     steps: int
@@ -72,6 +75,7 @@ class TrainerSettings:
     log_every: int = 20
     validate_every: int = 500
     save_every: int = 200
+    workers: int = 0
 
     def rate(self, step: int) -> float:
         """Learning rate of a step: linear warm-up, then half a cosine."""
@@ -108,10 +112,12 @@ def train(task: Task, settings: TrainerSettings, folder: Path, minutes: float = 
     generator = torch.Generator(fabric.device).manual_seed(settings.seed * 10_007 + fabric.global_rank)
     state = _State(folder, fabric, network, average, optimizer, generator, task)
     step = state.load()
+    batches = _drawn_ahead(task, settings, fabric, step) if settings.workers else None
     while step < settings.steps and not _over(fabric, end):
         for group in optimizer.param_groups:
             group["lr"] = settings.rate(step)
-        parts = task.loss(network, task.draw(settings.batch, generator))
+        batch = task.draw(settings.batch, generator) if batches is None else fabric.to_device(next(batches))
+        parts = task.loss(network, batch)
         optimizer.zero_grad()
         fabric.backward(torch.stack(list(parts.values())).sum())
         norm = fabric.clip_gradients(network, optimizer, max_norm=settings.clip, error_if_nonfinite=False)
@@ -129,6 +135,30 @@ def train(task: Task, settings: TrainerSettings, folder: Path, minutes: float = 
             state.save(step)
     state.save(step)
     return step
+
+
+class _Draws(IterableDataset[Any]):
+    """Batches without end; every process that iterates draws others."""
+
+    def __init__(self, task: Task, batch: int, seed: int) -> None:
+        self._task, self._batch, self._seed = task, batch, seed
+
+    def __iter__(self) -> Iterator[Any]:
+        worker = get_worker_info()
+        generator = torch.Generator().manual_seed(self._seed + (worker.id if worker else 0))
+        while True:
+            yield self._task.draw(self._batch, generator)
+
+
+def _drawn_ahead(task: Task, settings: TrainerSettings, fabric: Any, step: int) -> Iterator[Any]:
+    """Draw batches in processes of their own; the same ones for the same seed, rank and first step."""
+    seed = ((settings.seed * 10_007 + fabric.global_rank) * 100_003 + step) * 257
+    pinned = fabric.device.type == "cuda"
+    return iter(
+        DataLoader(
+            _Draws(task, settings.batch, seed), batch_size=None, num_workers=settings.workers, pin_memory=pinned, prefetch_factor=4
+        )
+    )
 
 
 @dataclass(frozen=True)

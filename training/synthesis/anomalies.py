@@ -1,6 +1,6 @@
 """Synthetic anomalies: what turns a healthy scan into one that a network learns to restore and to mark.
 
-Every kind is a function from healthy images and a soft mask to changed images. Places are drawn by tissue, sizes from 10 mm³ to
+Every kind is a function from healthy images and a soft mask to changed images. Places are drawn by tissue, sizes from 6 mm³ to
 100 ml, shapes from smooth noise. This is a prior on lesions, and the model card says so.
 """
 
@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+import numpy as np
 import torch
 from BrainSSLAnomalyLib.core.anatomy import Tissue
 from BrainSSLAnomalyLib.core.study import Modality
@@ -33,6 +34,14 @@ LEAST_CONTRAST = 0.08
 
 USUAL_SIGN = {Modality.FLAIR: 1.4, Modality.T2: 1.2, Modality.PD: 1.0, Modality.T1: -0.6, Modality.T1C: 0.5}
 """Four fifths of the shifts go this way and this far, the rest anywhere."""
+
+
+MS_LIKE = 0.4
+"""Share of patients whose small lesions are as large, and as many, as those of multiple sclerosis."""
+
+MS_VOLUMES = ((0.0, 6.0), (0.33, 17.0), (0.67, 46.0), (0.93, 261.0), (0.99, 2200.0), (1.0, 5000.0))
+"""Share of the lesions of multiple sclerosis up to a volume in mm³, of those of 6 mm³ and more; 27
+patients' lesion masks (Lesjak et al., Neuroinformatics 16 (2018) 51)."""
 
 
 Box = tuple[slice, ...]
@@ -213,6 +222,13 @@ def blob(brain: Brain, radius_mm: float, likely: Tensor, generator: torch.Genera
     return torch.sigmoid((1 + rough[0, 0] - distance) * sharp), box
 
 
+def ms_radius(share: float) -> float:
+    """Return the radius in mm of the sphere that a share of MS lesions is smaller than, 0 to 1."""
+    shares, volumes = zip(*MS_VOLUMES, strict=True)
+    volume = math.exp(np.interp(share, shares, np.log(volumes)))
+    return (3 * volume / (4 * math.pi)) ** (1 / 3)
+
+
 def add(
     brain: Brain,
     generator: torch.Generator,
@@ -229,7 +245,7 @@ def add(
         generator: the only source of randomness.
         healthy: share of patients left as they are.
         without: kinds never drawn, to be held out.
-        most_small: of small anomalies in one patient.
+        most_small: of small anomalies in one patient; twice as many where they are as in MS.
         scanned: what the scanner makes of a change (m, k, j, i) of the images: `as_scanned`, where they have been acquired already.
 
     Returns:
@@ -248,7 +264,9 @@ def add(
     small_likely = likely * (1 + 2 * near * brain.is_in(Tissue.WHITE))
     fluid = brain.is_in(Tissue.VENTRICLE, Tissue.CSF)
     small, large = ({name: entry for name, entry in kinds.items() if name not in without} for kinds in (SMALL, LARGE))
-    count = int(uniform((1,), 0, 1, generator) ** 2 * (most_small + 1)) if small and bool(likely.any()) else 0
+    ms_like = bool(chance((1,), MS_LIKE, generator))
+    most = 2 * most_small if ms_like else most_small
+    count = int(uniform((1,), 0, 1, generator) ** 2 * (most + 1)) if small and bool(likely.any()) else 0
     whole: Box = (slice(None),) * 3
 
     def put(kind: Kind, mask: Tensor, box: Box) -> None:
@@ -259,7 +277,8 @@ def add(
         marked[box] = torch.maximum(marked[box], changed)
 
     for _ in range(count):
-        radius = SMALLEST_MM * (9 / SMALLEST_MM) ** float(uniform((1,), 0, 1, generator))
+        share = float(uniform((1,), 0, 1, generator))
+        radius = ms_radius(share) if ms_like else SMALLEST_MM * (9 / SMALLEST_MM) ** share
         mask, box = blob(brain, radius, small_likely, generator)
         allowed = brain.inside[box] & (~fluid[box] | chance((1,), 0.1, generator))
         put(_draw(small, generator), mask * allowed, box)

@@ -32,6 +32,20 @@ AGED = 0.4
 PLEXUS, PUTAMEN, LIMBIC, LATERAL, FLOWING = (31, 63), (12, 51), (17, 18, 53, 54), (4, 43), (14, 15, 24)
 """FreeSurfer codes that normal bright places are found by."""
 
+BRIGHT_ON = {Modality.FLAIR: 1.0, Modality.T2: 0.5, Modality.PD: 0.5}
+"""Contrasts that show normal bright places, and how strongly."""
+
+RIM_MM, CAP_MM = (1.0, 3.0), (2.0, 8.0)
+"""Width of the normal bright rim of the lateral ventricles, and length of the caps of their horns:
+of normal cap and rim voxels, 77 to 86 % lie within 3 mm of a ventricle, of lesion voxels 3 to 22 %."""
+
+AS_BRIGHT_AS_LESIONS = 0.5
+"""Share of patients whose rims, caps and septum reach the brightness of lesions (median z of normal
+ones 2.4, of lesions 2.8): distance and shape must decide, not intensity."""
+
+FAINT, STRONG = (0.0, 1.6), (1.2, 3.2)
+"""How bright rims and caps are, as multiples of the contrast between cortex and white matter."""
+
 
 def mean_intensities(
     modalities: Sequence[Modality], tissue_of_label: Tensor, batch: int, generator: torch.Generator, *, at_random: float = 0.5
@@ -97,7 +111,7 @@ def bright_places(
 ) -> Tensor:
     """FLAIR, and to a lesser degree T2 and PD, with what is bright in healthy people.
 
-    Lining and caps of the ventricles, the white matter of old age, septum, choroid plexus, limbic lobe with insula and cingulate, and
+    Rims and caps of the ventricles, the white matter of old age, septum, choroid plexus, limbic lobe with insula and cingulate, and
     fluid that flows. Each person has them to another degree, and some hardly at all.
 
     Args:
@@ -118,11 +132,14 @@ def bright_places(
 
     white, cortex, lateral = where(2, 41), where(3, 42), where(*LATERAL)
     contrast = (level(3) - level(2)).abs().clamp(min=0.08)
-    share = torch.tensor([{Modality.FLAIR: 1.0, Modality.T2: 0.5, Modality.PD: 0.5}.get(m, 0.0) for m in modalities], device=labels.device)
+    share = torch.tensor([BRIGHT_ON.get(m, 0.0) for m in modalities], device=labels.device)
     share = share.reshape(1, -1, 1, 1, 1)
-    patchy = (0.6 + 0.5 * smooth_field(batch, 1, shape, 18 / spacing, generator)).clamp(0, 1.6)
-    lining = spread(lateral, uniform((1,), 1.0, 3.0, generator).item() / spacing) * white * patchy
-    image = image + share * contrast * lining * each(uniform((batch,), 0.0, 1.6, generator))
+    left, right = (where(code) for code in LATERAL)
+    septum = (spread(left, 2 / spacing) * spread(right, 2 / spacing)).sqrt() * (white + lateral)
+    septum = septum * each(uniform((batch,), 0.0, 1.0, generator))
+    bright = level(2) + contrast * each(uniform((batch,), 0.5, STRONG[1], generator))
+    image = torch.where(share > 0, image + septum * (bright - image).clamp(min=0) * share, image)
+    image = image + share * contrast * rims_and_caps(lateral, white, generator, spacing)
     image = image + contrast * aged_white_matter(lateral, white, modalities, generator, spacing)
     near = spread(where(*PUTAMEN), 14 / spacing) + spread(lateral, 22 / spacing) * 0.8
     limbic = (where(*LIMBIC) + cortex * near).clamp(max=1)
@@ -130,10 +147,37 @@ def bright_places(
     blotches = smooth_field(batch, 1, shape, 5 / spacing, generator)
     inner = 1 - functional.max_pool3d(1 - lateral, 3, 1, 1)
     plexus = (where(*PLEXUS) + inner * (blotches > 1.3)).clamp(max=1)
-    image = image * (1 - plexus) + plexus * level(3) * each(uniform((batch, image.shape[1]), 0.5, 1.2, generator))
+    brightest = 1.2 + 0.3 * share
+    image = image * (1 - plexus) + plexus * level(3) * (0.5 + each(uniform((batch, image.shape[1]), 0, 1, generator)) * (brightest - 0.5))
     flowing = torch.sigmoid(4 * (blotches.roll(7, 2) - uniform((batch, 1, 1, 1, 1), 1.0, 3.0, generator))) * where(*FLOWING)
     only_flair = (share == 1).float()
     return image * (1 - flowing * only_flair) + flowing * only_flair * level(3) * 0.9
+
+
+def rims_and_caps(lateral: Tensor, white: Tensor, generator: torch.Generator, spacing: float) -> Tensor:
+    """Draw the normal brightness of white matter at the lateral ventricles.
+
+    A rim of `RIM_MM` along their walls, and caps that reach farther out before and behind their horns;
+    patchy, in half of the patients as bright as lesions.
+
+    Args:
+        lateral: (b, 1, k, j, i) float, lateral ventricles, 0 or 1; j rises to anterior.
+        white: (b, 1, k, j, i) float, white matter, 0 or 1.
+        spacing: in mm.
+
+    Returns:
+        (b, 1, k, j, i), multiples of the contrast between cortex and white matter, 0 to 4.
+    """
+    batch, shape = lateral.shape[0], lateral.shape[2:]
+    patchy = (0.7 + 0.5 * smooth_field(batch, 1, shape, 18 / spacing, generator)).clamp(0, 1.25)
+    rim = spread(lateral, float(uniform((1,), *RIM_MM, generator)) / spacing)
+    half = max(1, min(round(float(uniform((1,), *CAP_MM, generator)) / spacing / 2), (shape[1] - 1) // 3))
+    along = ((1, 2 * half + 1, 1), 1, (0, half, 0))
+    cap = functional.avg_pool3d(functional.max_pool3d(lateral, *along), *along, count_include_pad=False)
+    cap = (2 * cap).clamp(max=1)  # whole up to half of its length, then fading
+    bright = chance((batch,), AS_BRIGHT_AS_LESIONS, generator)
+    amount = torch.where(bright, uniform((batch,), *STRONG, generator), uniform((batch,), *FAINT, generator))
+    return torch.maximum(rim, cap) * white * patchy * each(amount)
 
 
 def aged_white_matter(lateral: Tensor, white: Tensor, modalities: Sequence[Modality], generator: torch.Generator, spacing: float) -> Tensor:

@@ -25,7 +25,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from ..data import DATA, muse_pairs, upright
-from . import acquisition, atrophy
+from . import acquisition, appearance, atrophy
 from .contrasts import on_some_scanner
 from .generator import Change, GeneratorSettings, looked_up, places
 from .noise import chance, uniform
@@ -59,12 +59,30 @@ class HealthyHeads:
     """Upright heads at 2 mm; axes rise to superior, anterior, right.
 
     Attributes:
-        images: each (k, j, i) uint8.
+        images: each (m, k, j, i) uint8.
         structures: each (k, j, i) uint8, codes of `Structure`.
+        excluded: each (k, j, i) bool, voxels that are not known to be healthy.
+        modalities: the m contrasts of every head; the first is T1.
     """
 
     images: tuple[NDArray[np.uint8], ...]
     structures: tuple[NDArray[np.uint8], ...]
+    excluded: tuple[NDArray[np.bool_], ...]
+    modalities: tuple[Modality, ...] = (Modality.T1,)
+
+
+class Head(NamedTuple):
+    """One head to be stored.
+
+    Attributes:
+        images: (m, k, j, i) float32.
+        structures: (k, j, i) uint8, codes of `Structure`.
+        excluded: (k, j, i) bool, voxels that are not known to be healthy; None for none.
+    """
+
+    images: NDArray[np.float32]
+    structures: NDArray[np.uint8]
+    excluded: NDArray[np.bool_] | None = None
 
 
 def structures_of_muse(labels: NDArray[np.integer]) -> NDArray[np.uint8]:
@@ -90,16 +108,16 @@ def scans_in(folder: Path) -> list[Path]:
     return sorted(p for p in folder.iterdir() if p.name.endswith((".nii", ".nii.gz", ".nrrd", ".mha")))
 
 
-def ixi(most: int | None = None, without: Collection[str] = ()) -> Iterator[tuple[NDArray[np.float32], NDArray[np.uint8]]]:
+def ixi(most: int | None = None, without: Collection[str] = ()) -> Iterator[Head]:
     """Image and structures of the training subjects, without files of some names."""
     for path in sorted((DATA / "healthy" / "ixi_t1_2mm" / "train").glob("*_T1.nii.gz"))[:most]:
         if path.name in without:
             continue
         labels = upright(DATA / "labels" / "ixi_dlmuse_2mm" / "train" / path.name.replace("_T1", "_DLMUSE"))
-        yield upright(path), structures_of_muse(labels.astype(np.int64))
+        yield Head(upright(path)[None], structures_of_muse(labels.astype(np.int64)))
 
 
-def own(folder: Path, without: Collection[str] = ()) -> Iterator[tuple[NDArray[np.float32], NDArray[np.uint8]]]:
+def own(folder: Path, without: Collection[str] = ()) -> Iterator[Head]:
     """Image and structures, as the shipped network sees them, of every scan in a folder, without files of some names."""
     from BrainSSLAnomalyLib.imageio import read_scan
     from BrainSSLAnomalyLib.network.anatomy import load_anatomy_network, looker
@@ -112,7 +130,7 @@ def own(folder: Path, without: Collection[str] = ()) -> Iterator[tuple[NDArray[n
             continue
         # The contrast does not matter here: the network is not told either.
         small = coarse_copy(read_scan(path, Modality.T1).volume, SPACING_MM)
-        yield small.array, see(look, [small]).names()
+        yield Head(small.array[None], see(look, [small]).names())
 
 
 def fingerprint(image: NDArray[np.uint8]) -> str:
@@ -133,17 +151,25 @@ def named_by(purity: Path) -> frozenset[str]:
         raise SystemExit(f"{purity} cannot be read ({type(error).__name__}): make it by python -m training.purity.") from error
 
 
-def write(target: Path, heads: Iterable[tuple[NDArray[np.float32], NDArray[np.uint8]]], without: Collection[str] = ()) -> None:
-    """Write the archive, about 0.6 MB a head, without heads of some fingerprints."""
-    arrays: dict[str, NDArray[np.uint8]] = {}
-    for image, structures in heads:
-        low = float(image.min())
-        stored = np.clip((image - low) / max(np.percentile(image - low, 99.7), 1e-6) * 255, 0, 255).astype(np.uint8)
+def write(
+    target: Path, heads: Iterable[Head], without: Collection[str] = (), modalities: Sequence[Modality] = (Modality.T1,)
+) -> None:
+    """Write the archive, about 0.6 MB a scan, without heads of some fingerprints.
+
+    Raises:
+        SystemExit: there is no head to write.
+    """
+    arrays: dict[str, NDArray[np.generic]] = {"modalities": np.array([m.value for m in modalities])}
+    count = 0
+    for head in heads:
+        stored = np.stack([_as_bytes(image) for image in head.images])
         if fingerprint(stored) in without:
             continue
-        n = len(arrays) // 2
-        arrays[f"image_{n:03d}"], arrays[f"structures_{n:03d}"] = stored, structures
-    if not arrays:
+        arrays[f"image_{count:03d}"], arrays[f"structures_{count:03d}"] = stored, head.structures
+        if head.excluded is not None:
+            arrays[f"excluded_{count:03d}"] = head.excluded
+        count += 1
+    if not count:
         raise SystemExit("No scan was found: give a folder with NIfTI, NRRD or MetaImage files.")
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_name(f".partial-{target.name}")
@@ -151,28 +177,42 @@ def write(target: Path, heads: Iterable[tuple[NDArray[np.float32], NDArray[np.ui
     os.replace(partial, target)
 
 
+def _as_bytes(image: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Return an image scaled to 0–255, its brightest 0.3 % cut off."""
+    low = float(image.min())
+    return np.clip((image - low) / max(np.percentile(image - low, 99.7), 1e-6) * 255, 0, 255).astype(np.uint8)
+
+
 def read(path: Path = HEADS) -> HealthyHeads:
     """Read the archive."""
     with np.load(path) as content:
-        images = tuple(content[n] for n in sorted(content.files) if n.startswith("image"))
-        return HealthyHeads(images, tuple(content[n] for n in sorted(content.files) if n.startswith("structures")))
+        names = sorted(n.removeprefix("image_") for n in content.files if n.startswith("image_"))
+        structures = tuple(content[f"structures_{n}"] for n in names)
+        excluded = tuple(
+            content[f"excluded_{n}"] if f"excluded_{n}" in content.files else np.zeros(s.shape, bool)
+            for n, s in zip(names, structures, strict=True)
+        )
+        modalities = tuple(Modality(str(m)) for m in content["modalities"])
+        return HealthyHeads(tuple(content[f"image_{n}"] for n in names), structures, excluded, modalities)
 
 
 class HeadSample(NamedTuple):
     """A batch of real heads.
 
     Attributes:
-        images: (b, 1, k, j, i), with the median of the brain at 1.
+        images: (b, m, k, j, i), with the median of the brain at 1.
         structures: (b, k, j, i) int64, codes of `Structure`, what lies beneath an anomaly included.
-        changed: (b, 1, k, j, i) bool, anomalies.
-        modalities: (b,) what each looks like.
-        slicings: (b, 1) how each was cut.
+        changed: (b, m, k, j, i) bool, anomalies.
+        excluded: (b, k, j, i) bool, voxels that are not known to be healthy.
+        modalities: (b, m) the contrast that each scan looks like.
+        slicings: (b, m) how each was cut.
     """
 
     images: Tensor
     structures: Tensor
     changed: Tensor
-    modalities: tuple[Modality, ...]
+    excluded: Tensor
+    modalities: tuple[tuple[Modality, ...], ...]
     slicings: list[list[acquisition.Slicing | None]]
 
 
@@ -199,6 +239,8 @@ class HeadSampler:
         self.settings, self.device = settings, torch.device(device)
         self._images = [torch.from_numpy(heads.images[n]).to(self.device) for n in chosen]
         self._structures = [torch.from_numpy(heads.structures[n]).to(self.device) for n in chosen]
+        self._excluded = [torch.from_numpy(heads.excluded[n]).to(self.device) for n in chosen]
+        self._modalities = heads.modalities
         twins = torch.arange(len(Structure), device=self.device)
         twins[Structure.LEFT_WHITE : Structure.MIDLINE_VENTRICLES] ^= 1
         self._mirror = twins
@@ -210,9 +252,10 @@ class HeadSampler:
             generator: of the same device; the only source of randomness.
             change: what is done to a head before it is scanned anew.
         """
-        s = self.settings
-        images = torch.empty((batch, 1, *s.shape), device=self.device)
+        s, count = self.settings, len(self._modalities)
+        images = torch.empty((batch, count, *s.shape), device=self.device)
         truth = torch.empty((batch, *s.shape), dtype=torch.int64, device=self.device)
+        excluded = torch.empty(truth.shape, dtype=torch.bool, device=self.device)
         changed, modalities = torch.zeros(images.shape, dtype=torch.bool, device=self.device), []
         for b, place in enumerate(places(batch, s, generator)):
             n = int(torch.randint(len(self._images), (1,), generator=generator, device=self.device))
@@ -220,30 +263,33 @@ class HeadSampler:
             if bool(chance((1,), s.old, generator)):
                 place = atrophy.shrunken(place, tissues_of(found), generator, spacing=s.spacing)
                 found = looked_up(self._structures[n], place, SPACING_MM).long()
-            image = _interpolated(self._images[n].float() / 255, place)
+            left_out = looked_up(self._excluded[n], place, SPACING_MM)
+            scans = _interpolated(self._images[n].float() / 255, place)
             if bool(chance((1,), 0.5, generator)):
-                image, found = image.flip(2), self._mirror[found].flip(2)
-            modality = _drawn_modality(generator)
-            image = in_contrast(image, found, modality, generator)
+                scans, found, left_out = scans.flip(3), self._mirror[found].flip(2), left_out.flip(2)
+            shown = (_drawn_modality(generator, self._modalities[1:]), *self._modalities[1:])
+            scans[0] = in_contrast(scans[0], found, shown[0], generator, spacing=s.spacing)
             if change is not None:
-                image, changed[b] = (part[0] for part in change(image[None], tissues_of(found), (modality,), generator))
-            images[b, 0], truth[b] = image, found
-            modalities.append(modality)
+                scans, changed[b] = change(scans, tissues_of(found), shown, generator)
+            images[b], truth[b], excluded[b] = scans, found, left_out
+            modalities.append(shown)
         images = acquisition.biased(images, generator, spacing=s.spacing)
         images = acquisition.gamma(images, generator)
-        cut = acquisition.slicings(batch, 1, s.shape, generator, spacing=s.spacing, thickest_mm=s.thickest_mm)
+        cut = acquisition.slicings(batch, count, s.shape, generator, spacing=s.spacing, thickest_mm=s.thickest_mm)
         images = acquisition.thick_slices(images, cut)
         images = acquisition.noisy(images, generator)
         brain = truth[:, None] > 0
         kept = ~chance((batch, 1, 1, 1, 1), 0.3, generator) | brain
         for b in range(batch):
             if brain[b].any():
-                images[b] = images[b] / images[b, 0][brain[b, 0]].median().clamp(min=1e-3)
-        return HeadSample(images * kept, truth, changed & brain, tuple(modalities), cut)
+                median = images[b][:, brain[b, 0]].median(1).values.clamp(min=1e-3)
+                images[b] = images[b] / median[:, None, None, None]
+        return HeadSample(images * kept, truth, changed & brain, excluded, tuple(modalities), cut)
 
 
-def _drawn_modality(generator: torch.Generator) -> Modality:
-    often = torch.tensor(list(SHOWN_AS.values()), device=generator.device)
+def _drawn_modality(generator: torch.Generator, others: Sequence[Modality] = ()) -> Modality:
+    """Draw what a T1 is made to look like, beside scans of other contrasts."""
+    often = torch.tensor([0.0 if m in others else share for m, share in SHOWN_AS.items()], device=generator.device)
     return tuple(SHOWN_AS)[int(torch.multinomial(often, 1, generator=generator))]
 
 
@@ -253,7 +299,9 @@ def tissues_of(structures: Tensor) -> Tensor:
     return table[structures]
 
 
-def in_contrast(image: Tensor, structures: Tensor, modality: Modality, generator: torch.Generator) -> Tensor:
+def in_contrast(
+    image: Tensor, structures: Tensor, modality: Modality, generator: torch.Generator, *, spacing: float = SPACING_MM
+) -> Tensor:
     """A T1 as another contrast would show that head, with its own partial volumes and widths of fluid; air stays dark.
 
     Intensities inside the skull go through a curve that takes fluid, cortex and white matter of the T1 to where they lie in the
@@ -262,6 +310,7 @@ def in_contrast(image: Tensor, structures: Tensor, modality: Modality, generator
     Args:
         image: (k, j, i), 0 to 1.
         structures: (k, j, i) int64, codes of `Structure`.
+        spacing: of the voxels, in mm.
     """
     if modality is Modality.T1 and bool(chance((1,), 0.5, generator)):
         return image
@@ -280,14 +329,22 @@ def in_contrast(image: Tensor, structures: Tensor, modality: Modality, generator
     to = torch.tensor([beneath, fluid, fluid + knee * (grey - fluid), grey, white, white], device=image.device)
     place = torch.searchsorted(at, image.clamp(0, 1).contiguous(), right=True).clamp(1, 5) - 1
     share = (image.clamp(0, 1) - at[place]) / (at[place + 1] - at[place])
-    return torch.where(structures > 0, (to[place] + share * (to[place + 1] - to[place])) / max(fluid, grey, white), anything)
+    inside = to[place] + share * (to[place + 1] - to[place])
+    if modality in appearance.BRIGHT_ON:
+        lateral, near = (
+            ((structures == left) | (structures == left + 1)).float()[None, None]
+            for left in (Structure.LEFT_VENTRICLE, Structure.LEFT_WHITE)
+        )
+        bright = appearance.rims_and_caps(lateral, near, generator, spacing)[0, 0]
+        inside = inside + appearance.BRIGHT_ON[modality] * abs(grey - white) * bright
+    return torch.where(structures > 0, inside / max(fluid, grey, white), anything)
 
 
 def _interpolated(image: Tensor, place: Tensor) -> Tensor:
-    """Linear, 0 outside; ``place`` is (3, k, j, i) in mm from the centre."""
-    half = torch.tensor(image.shape, device=image.device).reshape(3, 1, 1, 1) * SPACING_MM / 2
+    """Linear, 0 outside; ``image`` is (m, k, j, i), ``place`` (3, k, j, i) in mm from the centre."""
+    half = torch.tensor(image.shape[1:], device=image.device).reshape(3, 1, 1, 1) * SPACING_MM / 2
     grid = (place / half).flip(0).movedim(0, -1)[None]  # grid_sample wants (x, y, z) from −1 to 1, edge to edge
-    return functional.grid_sample(image[None, None], grid, align_corners=False)[0, 0]
+    return functional.grid_sample(image[None], grid, align_corners=False)[0]
 
 
 def _other_contrast(images: Tensor, generator: torch.Generator) -> Tensor:
