@@ -116,6 +116,25 @@ def test_every_python_module_in_a_command_is_there(page):
     assert [module for module in sorted(modules) if find_spec(module) is None] == []
 
 
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_every_option_of_a_training_command_is_read_by_its_module(page):
+    unknown = []
+    for line in code(page.read_text(encoding="utf-8")):
+        for module, arguments in re.findall(r"-m (training[\w.]*)([^#|;&]*)", line):
+            source = source_of(module)
+            for option in re.findall(r"--([a-z][\w-]*)", arguments):
+                if not re.search(rf"\b{option.replace('-', '_')}\b", source):
+                    unknown.append((module, option))
+    assert unknown == []
+
+
+def source_of(module: str) -> str:
+    """Return the text of a module, or of the module that runs a package."""
+    path = PROJECT.joinpath(*module.split("."))
+    path = path / "__main__.py" if path.is_dir() else path.with_suffix(".py")
+    return path.read_text(encoding="utf-8")
+
+
 def command_lines() -> list[tuple[str, str]]:
     """Return page and arguments of every use of our command."""
     found = []
