@@ -30,7 +30,7 @@ def test_every_data_source_has_its_licence_in_the_notice():
 
 
 def test_nothing_is_measured_by_the_atlas_in_the_anatomy_network_s_name(monkeypatch):
-    workers = pytest.importorskip("training.workers", reason="needs torch: pip install 'brain-ssl-anomaly[model]'")
+    workers = pytest.importorskip("training.engine.processes", reason="needs torch: pip install 'brain-ssl-anomaly[model]'")
     monkeypatch.setattr("BrainSSLAnomalyLib.detection.detect.networks_can_run", lambda: False)
     with pytest.raises(BadSettings, match="pip install"):
         workers.prepared_as_shipped(None)

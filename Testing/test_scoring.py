@@ -188,7 +188,7 @@ def test_the_limbic_lobe_is_expected_to_be_brighter_on_flair_than_white_matter()
 
 
 def test_real_and_synthetic_healthy_scans_count_half_each_where_real_ones_are_few():
-    build = pytest.importorskip("training.build_healthy_table")
+    build = pytest.importorskip("training.release.exceedance")
     one, other = np.full(3, 4.0), np.full(3, 2.0)
     assert build.healthy_volume({"real": [one], "synthetic": [other] * 20}) == pytest.approx(3.0)
     assert build.healthy_volume({"real": [one] * build.ENOUGH, "synthetic": [other] * 20}) == pytest.approx(4.0)
@@ -196,14 +196,14 @@ def test_real_and_synthetic_healthy_scans_count_half_each_where_real_ones_are_fe
 
 
 def test_a_set_that_no_real_scan_shows_is_no_rarer_than_its_largest_subset_that_one_does():
-    build = pytest.importorskip("training.build_healthy_table")
+    build = pytest.importorskip("training.release.exceedance")
     volumes = {"flair": np.array([5.0]), "flair+t2": np.array([3.0]), "flair+t1+t2": np.array([1.0]), "t1+t2": np.array([2.0])}
     found = build.bounded(volumes, {"flair", "flair+t2"})
     assert {k: float(v[0]) for k, v in found.items()} == {"flair": 5, "flair+t2": 3, "flair+t1+t2": 3, "t1+t2": 2}
 
 
 def test_of_two_subsets_as_large_as_each_other_both_count():
-    build = pytest.importorskip("training.build_healthy_table")
+    build = pytest.importorskip("training.release.exceedance")
     volumes = {"t1": np.array([3.0, 1.0]), "t2": np.array([2.0, 2.0]), "t1+t2": np.array([1.0, 1.0])}
     assert build.bounded(volumes, {"t1", "t2"})["t1+t2"].tolist() == [3, 2]
     assert build.bounded(volumes, {"t1", "t2", "t1+t2"})["t1+t2"].tolist() == [1, 1]

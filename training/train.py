@@ -11,12 +11,12 @@ import math
 from pathlib import Path
 from typing import Any
 
-from .anatomy_task import AnatomySettings, AnatomyTask
-from .anomaly_task import AnomalySettings, AnomalyTask, settings_from
-from .synthesis import heads
-from .synthesis.archive import ARCHIVE, read
-from .synthesis.elderly import ELDERLY
-from .trainer import ForeignWeights, Task, TrainerSettings, train
+from .data import heads
+from .data.elderly import ELDERLY
+from .data.label_archive import ARCHIVE, read
+from .engine.trainer import ForeignWeights, Task, TrainerSettings, train
+from .tasks.anatomy import AnatomySettings, AnatomyTask
+from .tasks.anomaly import AnomalySettings, AnomalyTask, settings_from
 
 CONFIGS = Path(__file__).parent / "configs"
 
@@ -27,7 +27,9 @@ def read_config(name: str) -> tuple[AnatomySettings | AnomalySettings, TrainerSe
     trainer = TrainerSettings(**content["trainer"])
     if content.get("task") == "anomaly":
         return settings_from(content["data"]), trainer
-    data: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in content["data"].items()}
+    data: dict[str, Any] = {
+        k: tuple(v) if isinstance(v, list) else v for k, v in content["data"].items()
+    }
     return AnatomySettings(**data), trainer
 
 
@@ -40,16 +42,24 @@ def _content(name: str) -> dict[str, Any]:
 
 def _over(base: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
     """``base`` with everything that ``own`` says otherwise, at any depth."""
-    return base | {k: _over(base[k], v) if isinstance(v, dict) and isinstance(base.get(k), dict) else v for k, v in own.items()}
+    return base | {
+        k: _over(base[k], v) if isinstance(v, dict) and isinstance(base.get(k), dict) else v
+        for k, v in own.items()
+    }
 
 
-def task_of(data: AnatomySettings | AnomalySettings, archive: Path, real_heads: Path, elderly: Path) -> Task:
+def task_of(
+    data: AnatomySettings | AnomalySettings, archive: Path, real_heads: Path, elderly: Path
+) -> Task:
     """The task that some settings belong to, with the archives it needs."""
     maps = read(archive)
     if isinstance(data, AnomalySettings):
         slices = data.slices
         return AnomalyTask(
-            maps, data, heads.read(real_heads) if slices.real else None, heads.read(elderly) if slices.elderly else None
+            maps,
+            data,
+            heads.read(real_heads) if slices.real else None,
+            heads.read(elderly) if slices.elderly else None,
         )
     return AnatomyTask(maps, data, heads.read(real_heads) if data.real_heads else None)
 
@@ -59,10 +69,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("config", help="name of a file in training/configs, or a path")
     parser.add_argument("--minutes", type=float, default=math.inf)
-    parser.add_argument("--archive", type=Path, default=ARCHIVE, help="from python -m training.synthesis.archive")
-    parser.add_argument("--heads", type=Path, default=heads.HEADS, help="from python -m training.synthesis.heads")
-    parser.add_argument("--elderly", type=Path, default=ELDERLY, help="from python -m training.synthesis.elderly")
-    parser.add_argument("--weights", type=Path, help="weights to begin with, of another run or of a bundle")
+    parser.add_argument(
+        "--archive", type=Path, default=ARCHIVE, help="from python -m training.data.label_archive"
+    )
+    parser.add_argument(
+        "--heads", type=Path, default=heads.HEADS, help="from python -m training.data.heads"
+    )
+    parser.add_argument(
+        "--elderly", type=Path, default=ELDERLY, help="from python -m training.data.elderly"
+    )
+    parser.add_argument(
+        "--weights", type=Path, help="weights to begin with, of another run or of a bundle"
+    )
     parser.add_argument("--output", type=Path, help="default: results/<config>")
     arguments = parser.parse_args()
     data, trainer = read_config(arguments.config)

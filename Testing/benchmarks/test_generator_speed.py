@@ -10,7 +10,7 @@ torch = pytest.importorskip("torch", reason="synthesis for training needs torch"
 
 @pytest.fixture(scope="module")
 def generator(tmp_path_factory):
-    from training.synthesis.archive import read, write
+    from training.data.label_archive import read, write
     from training.synthesis.generator import GeneratorSettings, ScanGenerator
 
     if not DATA.is_dir():

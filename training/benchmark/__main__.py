@@ -19,15 +19,32 @@ from .tables import case_cells, case_table, group_table, scan_table
 
 
 def main(
-    everything: Annotated[bool, typer.Option("--everything", help="Every set of modalities, not FLAIR alone.")] = False,
+    everything: Annotated[
+        bool, typer.Option("--everything", help="Every set of modalities, not FLAIR alone.")
+    ] = False,
     only: Annotated[str, typer.Option(help="Cases whose name contains this.")] = "",
-    detector: Annotated[list[DetectorName] | None, typer.Option(help="Repeat to compare several.", show_default="auto")] = None,
-    anatomy: Annotated[AnatomySource, typer.Option(help="What finds the brain and its parts.")] = AnatomySource.NETWORK,
-    opened: Annotated[
-        int | None, typer.Option(min=1, help="How often the evaluation set has been opened, with this run.", show_default=False)
+    detector: Annotated[
+        list[DetectorName] | None,
+        typer.Option(help="Repeat to compare several.", show_default="auto"),
     ] = None,
-    workers: Annotated[int, typer.Option(min=1, help="Cases at once; seconds a case are then those of a busy machine.")] = 1,
-    output: Annotated[Path | None, typer.Option(help="Write the results as JSON too.", show_default=False)] = None,
+    anatomy: Annotated[
+        AnatomySource, typer.Option(help="What finds the brain and its parts.")
+    ] = AnatomySource.NETWORK,
+    opened: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="How often the evaluation set has been opened, with this run.",
+            show_default=False,
+        ),
+    ] = None,
+    workers: Annotated[
+        int,
+        typer.Option(min=1, help="Cases at once; seconds a case are then those of a busy machine."),
+    ] = 1,
+    output: Annotated[
+        Path | None, typer.Option(help="Write the results as JSON too.", show_default=False)
+    ] = None,
 ) -> None:
     """Measure detection with its default settings on every case that is kept for measuring only.
 
@@ -35,7 +52,11 @@ def main(
     """
     settings = DetectionSettings(anatomy=anatomy)
     cases = [c for c in [*patients(everything), *healthy()] if only in c.name]
-    jobs = [(case, replace(settings, detector=name)) for case in cases for name in dict.fromkeys(detector or (DetectorName.AUTO,))]
+    jobs = [
+        (case, replace(settings, detector=name))
+        for case in cases
+        for name in dict.fromkeys(detector or (DetectorName.AUTO,))
+    ]
     rows, failed = [], []
     with multiprocessing.get_context("spawn").Pool(workers, maxtasksperchild=1) as pool:
         for outcome in pool.imap(attempt, jobs):
@@ -46,7 +67,17 @@ def main(
                 rows.append(outcome)
                 typer.echo(" ".join(case_cells(outcome)), err=True)
     if output:
-        write(output, Results(tuple(rows), tuple(failed), opened, __version__, date.today().isoformat(), anatomy.value))
+        write(
+            output,
+            Results(
+                tuple(rows),
+                tuple(failed),
+                opened,
+                __version__,
+                date.today().isoformat(),
+                anatomy.value,
+            ),
+        )
     typer.echo("\n\n".join((case_table(rows), group_table(rows), scan_table(rows))))
     if failed:
         raise typer.Exit(1)

@@ -33,19 +33,19 @@ from BrainSSLAnomalyLib.segmentation.thresholds import hysteresis
 from numpy.typing import NDArray
 from torch import nn
 
-from ..anomaly_task import AnomalySettings
-from ..build_model import SETS
-from ..synthesis.archive import ARCHIVE, read
+from ..data.label_archive import ARCHIVE, read
+from ..engine.processes import prepared_as_shipped, processes, shipped_model
+from ..release.model import SETS
 from ..synthesis.implanted import implanted
 from ..synthesis.patients import Case, unseen_cases
+from ..tasks.anomaly import AnomalySettings
 from ..train import read_config
-from ..workers import prepared_as_shipped, processes, shipped_model
 from . import kinds
 from .measures import cuts, dice
 from .summary import interval
 from .tables import END, START, markdown, number, rewrite
 
-TARGET = Path(__file__).resolve().parents[2] / "Documentation" / "ablation.md"
+TARGET = Path(__file__).resolve().parents[2] / "docs" / "ablation.md"
 FIRST_PATIENT, FIRST_IMPLANT = 12_000, 1_200
 """Seeds; those of the fusion's fit lie below."""
 
@@ -93,9 +93,19 @@ def measure(case: Case) -> list[tuple[str, str, Figures]]:
     if lesions is not None:
         grid = prepared.reference
         truth = resample(lesions, grid.array.shape, grid.affine)[prepared.box] > 0.5
-    kind = "real, lesions put in" if draw is implanted else "synthetic" if truth is not None else "synthetic healthy"
+    kind = (
+        "real, lesions put in"
+        if draw is implanted
+        else "synthetic"
+        if truth is not None
+        else "synthetic healthy"
+    )
     return [
-        (f"{'+'.join(m.value for m in chosen)}, {kind}", name, _figures(prepared, unusual, score, chosen, truth))
+        (
+            f"{'+'.join(m.value for m in chosen)}, {kind}",
+            name,
+            _figures(prepared, unusual, score, chosen, truth),
+        )
         for chosen in SETS
         if set(chosen) <= set(study.modalities)
         for name, score, unusual in _variants(prepared, chosen)
@@ -120,17 +130,23 @@ def _cell(figures: Sequence[Figures]) -> str:
         return f"{np.median([f.found_ml for f in figures]):.2f} ml"
     precision = [f.average_precision for f in figures]
     between = interval(precision)
-    words = f"{number(float(np.mean(precision)))} / {number(float(np.mean([f.dice for f in figures])))}"
+    words = (
+        f"{number(float(np.mean(precision)))} / {number(float(np.mean([f.dice for f in figures])))}"
+    )
     return words + (f" <br> {between[0]:.2f} to {between[1]:.2f}" if between else "")
 
 
-def _variants(prepared: PreparedStudy, chosen: tuple[Modality, ...]) -> Iterator[tuple[str, ScoreName, NDArray[np.float32]]]:
+def _variants(
+    prepared: PreparedStudy, chosen: tuple[Modality, ...]
+) -> Iterator[tuple[str, ScoreName, NDArray[np.float32]]]:
     """Name, the score whose table calibrates it, and how unusual each voxel of the box is."""
     zscores = zscore_maps(prepared)
     known = statistics(prepared, {m: zscores[m] for m in chosen}, ScoreName)
     fusion = hybrid.needed(ScoreName.FUSED, chosen)
 
-    def scores(model: Model, *, test_time: bool = False, wanted: tuple[ScoreName, ...] = fusion) -> Mapping:
+    def scores(
+        model: Model, *, test_time: bool = False, wanted: tuple[ScoreName, ...] = fusion
+    ) -> Mapping:
         latent = tuple(n for n in hybrid.LATENT if n in wanted)
         seen = hybrid.view(prepared, model, chosen, test_time=test_time, latent=latent)
         return hybrid.scores(seen, known, wanted)
@@ -152,10 +168,18 @@ def _figures(
     settings = default_segmentation(chosen)
     score = anomaly_score(unusual, scored_voxels(prepared), healthy_table(chosen, name), name)
     mask = hysteresis(score, prepared.brain, settings.threshold.low, settings.threshold.threshold)
-    mask = morphology.apply(mask, prepared.brain, prepared.reference.spacing, prepared.reference.voxel_ml, settings.morphology)
+    mask = morphology.apply(
+        mask,
+        prepared.brain,
+        prepared.reference.spacing,
+        prepared.reference.voxel_ml,
+        settings.morphology,
+    )
     if truth is None:
         return Figures(np.nan, np.nan, float(mask.sum()) * prepared.reference.voxel_ml)
-    rank = np.where(scored_voxels(prepared), unusual - unusual.min() + 1, 0).astype(np.float32)  # the table's steps would cost order
+    rank = np.where(scored_voxels(prepared), unusual - unusual.min() + 1, 0).astype(
+        np.float32
+    )  # the table's steps would cost order
     return Figures(cuts(rank, truth)[1], dice(mask, truth), np.nan)
 
 
@@ -168,10 +192,17 @@ def _bypassed() -> Model:
 
 def main(
     patients: Annotated[int, typer.Option(help="Synthetic patients, a third of them healthy.")] = 6,
-    implants: Annotated[int, typer.Option(help="Real healthy scans with lesions put in: FLAIR, T2 and T1 in turn.")] = 12,
+    implants: Annotated[
+        int, typer.Option(help="Real healthy scans with lesions put in: FLAIR, T2 and T1 in turn.")
+    ] = 12,
     archive: Path = ARCHIVE,
     workers: int = 2,
-    target: Annotated[Path, typer.Option(help="Page whose table is replaced; made if it does not exist.", show_default=False)] = TARGET,
+    target: Annotated[
+        Path,
+        typer.Option(
+            help="Page whose table is replaced; made if it does not exist.", show_default=False
+        ),
+    ] = TARGET,
 ) -> None:
     """Measure, and rewrite the table of the ablation page."""
     cases = unseen_cases(FIRST_PATIENT, patients, FIRST_IMPLANT, implants)
@@ -179,7 +210,11 @@ def main(
     with processes(workers) as pool:
         for (draw, seed), found in zip(cases, pool.map(measure, cases), strict=True):
             rows += found
-            said = (f"{column} {f.average_precision:.2f}/{f.dice:.2f}" for column, name, f in found if name == FUSED)
+            said = (
+                f"{column} {f.average_precision:.2f}/{f.dice:.2f}"
+                for column, name, f in found
+                if name == FUSED
+            )
             typer.echo(f"{draw.__name__} {seed}: " + "; ".join(said), err=True)
     left_out = read_config("anomaly_cpu")[0]
     assert isinstance(left_out, AnomalySettings)

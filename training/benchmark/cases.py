@@ -11,7 +11,7 @@ from BrainSSLAnomalyLib.core.study import Modality, Study
 from BrainSSLAnomalyLib.imageio import read_scan
 from numpy.typing import NDArray
 
-from ..data import DATA, load
+from ..data.files import DATA, load
 
 EVALUATION = DATA / "evaluation"
 F, T1, T1C, T2, PD = Modality.FLAIR, Modality.T1, Modality.T1C, Modality.T2, Modality.PD
@@ -76,6 +76,12 @@ def healthy(calibration: int = 5) -> Iterator[Case]:
     """Healthy people: single scans of other scanners, and some of the IXI subjects that set the T1 calibration."""
     single = DATA / "healthy" / "singles"
     for name, modality in (("b", F), ("c", T2), ("d", T1)):
-        yield Case(f"{name}_{modality.value}", "healthy", {modality: single / f"{name}_{modality.value}.nii.gz"})
-    for path in sorted((DATA / "healthy" / "ixi_t1_2mm" / "calibration").glob("*_T1.nii.gz"))[:calibration]:
+        yield Case(
+            f"{name}_{modality.value}",
+            "healthy",
+            {modality: single / f"{name}_{modality.value}.nii.gz"},
+        )
+    for path in sorted((DATA / "healthy" / "ixi_t1_2mm" / "calibration").glob("*_T1.nii.gz"))[
+        :calibration
+    ]:
         yield Case(path.name.removesuffix("_T1.nii.gz"), "healthy, calibration", {T1: path})

@@ -15,9 +15,9 @@ from BrainSSLAnomalyLib.network.hybrid import CHANNELS
 from BrainSSLAnomalyLib.network.model import load_model
 from torch import Tensor
 
-from ..anomaly_slices import Batch, SliceSampler, SliceSettings
+from ..data.label_archive import LabelArchive
 from ..synthesis.anomalies import LARGE, SMALL
-from ..synthesis.archive import LabelArchive
+from ..tasks.slices import Batch, SliceSampler, SliceSettings
 from .tables import markdown, number
 
 KINDS = tuple(dict.fromkeys([*SMALL, *LARGE]))
@@ -25,7 +25,9 @@ SHOWN = (Modality.FLAIR, Modality.T2, Modality.T1)
 SEED = 17
 
 
-def average_precisions(archive: LabelArchive, batches: int = 8) -> dict[str, dict[tuple[Modality, str], float]]:
+def average_precisions(
+    archive: LabelArchive, batches: int = 8
+) -> dict[str, dict[tuple[Modality, str], float]]:
     """Kind → contrast and ``logit`` or ``error`` → average precision over the voxels of all slices together.
 
     Args:
@@ -35,8 +37,13 @@ def average_precisions(archive: LabelArchive, batches: int = 8) -> dict[str, dic
     network = load_model(Device.CPU).network
     found = {}
     for kind in KINDS:
-        settings = SliceSettings(patients=2, at_random=0.0, without=tuple(k for k in KINDS if k != kind))
-        sampler, generator = SliceSampler(archive, settings, held_out=True), torch.Generator().manual_seed(SEED)
+        settings = SliceSettings(
+            patients=2, at_random=0.0, without=tuple(k for k in KINDS if k != kind)
+        )
+        sampler, generator = (
+            SliceSampler(archive, settings, held_out=True),
+            torch.Generator().manual_seed(SEED),
+        )
         parts: dict[tuple[Modality, str], list[tuple[Tensor, Tensor]]] = defaultdict(list)
         for _ in range(batches):
             batch = sampler(1, generator)
@@ -48,7 +55,9 @@ def average_precisions(archive: LabelArchive, batches: int = 8) -> dict[str, dic
     return found
 
 
-def table(found: dict[str, dict[tuple[Modality, str], float]], never_trained: tuple[str, ...]) -> str:
+def table(
+    found: dict[str, dict[tuple[Modality, str], float]], never_trained: tuple[str, ...]
+) -> str:
     """A line for every kind."""
     head = ["kind", *(f"{m.value}: logit / error" for m in SHOWN)]
     lines = []
@@ -58,7 +67,9 @@ def table(found: dict[str, dict[tuple[Modality, str], float]], never_trained: tu
     return markdown(head, lines)
 
 
-def _scored(network: torch.nn.Module, batch: Batch, modality: Modality) -> list[tuple[str, Tensor, Tensor]]:
+def _scored(
+    network: torch.nn.Module, batch: Batch, modality: Modality
+) -> list[tuple[str, Tensor, Tensor]]:
     """Both scores and the truth of the voxels in slices that have the contrast."""
     at = CHANNELS.index(modality)
     there = batch.healthy[:, at].abs().amax((1, 2)) > 0

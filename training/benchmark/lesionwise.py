@@ -50,7 +50,9 @@ class LesionWise:
         return 2 * self.sensitivity * self.precision / (self.sensitivity + self.precision)
 
 
-def lesion_wise(found: NDArray[np.bool_], truth: NDArray[np.bool_], voxel_ml: float) -> dict[str, LesionWise]:
+def lesion_wise(
+    found: NDArray[np.bool_], truth: NDArray[np.bool_], voxel_ml: float
+) -> dict[str, LesionWise]:
     """Of ``all`` lesions, of the ``small`` ones below `SMALL_ML`, and of the ``large`` ones.
 
     A lesion and a region are sized by their own volume; each is held against the whole of the other mask.
@@ -58,10 +60,17 @@ def lesion_wise(found: NDArray[np.bool_], truth: NDArray[np.bool_], voxel_ml: fl
     lesions, regions = _components(truth, found), _components(found, truth)
 
     def counts(low: float, high: float) -> LesionWise:
-        hits = [hit[(size * voxel_ml >= low) & (size * voxel_ml < high)] for size, hit in (lesions, regions)]
+        hits = [
+            hit[(size * voxel_ml >= low) & (size * voxel_ml < high)]
+            for size, hit in (lesions, regions)
+        ]
         return LesionWise(*(int(n) for hit in hits for n in (hit.size, hit.sum())))
 
-    return {"all": counts(0, np.inf), "small": counts(0, SMALL_ML), "large": counts(SMALL_ML, np.inf)}
+    return {
+        "all": counts(0, np.inf),
+        "small": counts(0, SMALL_ML),
+        "large": counts(SMALL_ML, np.inf),
+    }
 
 
 def pooled(several: Iterable[LesionWise]) -> LesionWise:
@@ -70,7 +79,9 @@ def pooled(several: Iterable[LesionWise]) -> LesionWise:
     return LesionWise(*(sum(column) for column in zip(*counts, strict=True)))
 
 
-def _components(mask: NDArray[np.bool_], other: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+def _components(
+    mask: NDArray[np.bool_], other: NDArray[np.bool_]
+) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     """Of each component of a mask: number of voxels, and whether it touches the other mask."""
     labels, count = cc3d.connected_components(mask, connectivity=26, return_N=True)
     size = np.bincount(labels[mask], minlength=count + 1)[1:]

@@ -23,7 +23,7 @@ from BrainSSLAnomalyLib.preparation.registration import (
 from BrainSSLAnomalyLib.preparation.template import load_template
 from scipy import ndimage
 
-from ..data import DATA, load
+from ..data.files import DATA, load
 from .cases import EVALUATION, healthy, patients
 from .measures import dice
 
@@ -52,16 +52,28 @@ def raw(look: Look | None) -> Iterator[tuple[str, str]]:
     for m in (t1, t2):
         matrix = ras_matrix(sitk.ReadTransform(str(case / f"{m.key}_to_flair.txt")))
         found = result.reference_to_scan[m] @ world
-        apart = min(mean_displacement(found, template, known @ world) for known in (matrix, np.linalg.inv(matrix)))
-        yield f"ms_raw_12, {m.value} to FLAIR, against the transform of the data set", f"{apart:.2f} mm"
+        apart = min(
+            mean_displacement(found, template, known @ world)
+            for known in (matrix, np.linalg.inv(matrix))
+        )
+        yield (
+            f"ms_raw_12, {m.value} to FLAIR, against the transform of the data set",
+            f"{apart:.2f} mm",
+        )
     common = load(case / "brain_mask_common.nii.gz")
     matrix = ras_matrix(sitk.ReadTransform(str(case / "flair_to_common.txt")))
-    for name, scans in (("three modalities", result), *((m.value, prepared({m: case / f"{m.key}.nii.gz"}, look)) for m in (f, t1, t2))):
+    for name, scans in (
+        ("three modalities", result),
+        *((m.value, prepared({m: case / f"{m.key}.nii.gz"}, look)) for m in (f, t1, t2)),
+    ):
         modality = scans.study.reference.modality
         to_flair = np.eye(4) if modality is f else np.linalg.inv(result.reference_to_scan[modality])
         grid = scans.reference
         best = max(
-            dice(scans.brain_mask, resample(common, grid.array.shape, grid.affine, world @ to_flair) > 0.5)
+            dice(
+                scans.brain_mask,
+                resample(common, grid.array.shape, grid.affine, world @ to_flair) > 0.5,
+            )
             for world in (matrix, np.linalg.inv(matrix))
         )
         yield f"ms_raw_12, {name}: brain mask Dice", f"{best:.3f}"
@@ -78,10 +90,21 @@ def gliomas(look: Look | None) -> Iterator[tuple[str, str]]:
 def ixi(look: Look | None, count: int) -> Iterator[tuple[str, str]]:
     """Healthy whole heads: the outline of their automatic segmentation."""
     scores = []
-    for path in sorted((DATA / "healthy" / "ixi_t1_2mm" / "calibration").glob("*_T1.nii.gz"))[:count]:
-        label = next((DATA / "labels" / "ixi_dlmuse_2mm" / "calibration").glob(path.name.removesuffix("_T1.nii.gz") + "*"))
-        scores.append(dice(prepared({Modality.T1: path}, look).brain_mask, intracranial(load(label))))
-    yield f"IXI calibration, {len(scores)} subjects: brain mask Dice", f"median {np.median(scores):.3f}, worst {min(scores):.3f}"
+    for path in sorted((DATA / "healthy" / "ixi_t1_2mm" / "calibration").glob("*_T1.nii.gz"))[
+        :count
+    ]:
+        label = next(
+            (DATA / "labels" / "ixi_dlmuse_2mm" / "calibration").glob(
+                path.name.removesuffix("_T1.nii.gz") + "*"
+            )
+        )
+        scores.append(
+            dice(prepared({Modality.T1: path}, look).brain_mask, intracranial(load(label)))
+        )
+    yield (
+        f"IXI calibration, {len(scores)} subjects: brain mask Dice",
+        f"median {np.median(scores):.3f}, worst {min(scores):.3f}",
+    )
 
 
 def likenesses() -> Iterator[tuple[str, str]]:
@@ -92,10 +115,15 @@ def likenesses() -> Iterator[tuple[str, str]]:
         if len(case.scans) == 1:
             modality, path = next(iter(case.scans.items()))
             scan = read_scan(path, modality).volume
-            world = register_to_template(scan, modality, template, skull=stripped_mask(scan) is None)
+            world = register_to_template(
+                scan, modality, template, skull=stripped_mask(scan) is None
+            )
             found.setdefault(modality, []).append(likeness(scan, modality, world, template))
     for modality, values in found.items():
-        yield f"likeness of {len(values)} brains on {modality.value}", f"{min(values):.2f} to {max(values):.2f}"
+        yield (
+            f"likeness of {len(values)} brains on {modality.value}",
+            f"{min(values):.2f} to {max(values):.2f}",
+        )
 
 
 def main(subjects: int = 20, anatomy: AnatomySource = AnatomySource.NETWORK) -> None:

@@ -59,16 +59,25 @@ def read(path: Path) -> Results:
         return Results(rows, tuple(content.pop("failed")), **content)
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         words = getattr(error, "strerror", None) or error
-        raise BadResults(f"{path.name} holds no benchmark results ({words})", "run python -m training.benchmark --output again") from error
+        raise BadResults(
+            f"{path.name} holds no benchmark results ({words})",
+            "run python -m training.benchmark --output again",
+        ) from error
 
 
 def _row(m: Measured) -> dict[str, Any]:
-    figures = {k: {**asdict(w), "sensitivity": w.sensitivity, "precision": w.precision, "f1": w.f1} for k, w in m.lesionwise.items()}
+    figures = {
+        k: {**asdict(w), "sensitivity": w.sensitivity, "precision": w.precision, "f1": w.f1}
+        for k, w in m.lesionwise.items()
+    }
     return {**asdict(m), "lesionwise": figures}
 
 
 def _measured(row: dict[str, Any]) -> Measured:
-    counts = {k: LesionWise(w["lesions"], w["detected"], w["regions"], w["correct"]) for k, w in row.pop("lesionwise").items()}
+    counts = {
+        k: LesionWise(w["lesions"], w["detected"], w["regions"], w["correct"])
+        for k, w in row.pop("lesionwise").items()
+    }
     rest: dict[str, Any] = {k: math.nan if v is None else v for k, v in row.items()}
     return Measured(lesionwise=counts, **rest)
 

@@ -101,8 +101,14 @@ def scan_level(rows: Sequence[Measured]) -> list[ScanLevel]:
     found = []
     for contrasts in _seen(m.contrasts for m in rows):
         for of in _by_detector([m for m in rows if m.contrasts == contrasts]):
-            patients, healthy = ([m.scan_score for m in of if m.healthy is well] for well in (False, True))
-            found.append(ScanLevel(contrasts, of[0].detector, len(patients), len(healthy), auroc(patients, healthy)))
+            patients, healthy = (
+                [m.scan_score for m in of if m.healthy is well] for well in (False, True)
+            )
+            found.append(
+                ScanLevel(
+                    contrasts, of[0].detector, len(patients), len(healthy), auroc(patients, healthy)
+                )
+            )
     return found
 
 

@@ -29,13 +29,20 @@ from BrainSSLAnomalyLib.detection.detect import detect
 from BrainSSLAnomalyLib.scoring.exceedance import table_key
 from BrainSSLAnomalyLib.segmentation import Segmenter
 
-from ..build_healthy_table import healthy_studies
+from ..engine.processes import processes
+from ..release.exceedance import healthy_studies
 from ..synthesis.patients import Case, unseen_cases
-from ..workers import processes
 from .measures import dice
 
-SETS = ((Modality.FLAIR,), (Modality.FLAIR, Modality.T2, Modality.T1), (Modality.T2,), (Modality.T1,))
-CUTS = tuple((high, low) for high in (0.5, 0.7, 0.9, 0.98, SEED_ON_T1) for low in (0.1, 0.2, 0.3, 0.4, 0.5))
+SETS = (
+    (Modality.FLAIR,),
+    (Modality.FLAIR, Modality.T2, Modality.T1),
+    (Modality.T2,),
+    (Modality.T1,),
+)
+CUTS = tuple(
+    (high, low) for high in (0.5, 0.7, 0.9, 0.98, SEED_ON_T1) for low in (0.1, 0.2, 0.3, 0.4, 0.5)
+)
 """Seed and lower level of hysteresis."""
 
 FIRST_PATIENT, FIRST_IMPLANT = 5000, 600
@@ -56,7 +63,12 @@ def measure(detector: DetectorName, case: Case) -> list[Figures]:
     draw, seed = case
     study, lesions = draw(seed)
     return [
-        (draw.__name__, table_key(chosen), lesions is not None, figures(Study({m: study.scans[m] for m in chosen}), lesions, detector))
+        (
+            draw.__name__,
+            table_key(chosen),
+            lesions is not None,
+            figures(Study({m: study.scans[m] for m in chosen}), lesions, detector),
+        )
         for chosen in SETS
         if set(chosen) <= set(study.scans)
     ]
@@ -66,14 +78,19 @@ def figures(study: Study, lesions: Volume | None, detector: DetectorName) -> lis
     """Dice, or without lesions false-positive ml, at each of `CUTS`."""
     detection = detect(study, DetectionSettings(detector=detector, explain=False))
     segmenter, grid = Segmenter(detection), detection.reference
-    masks = [segmenter.mask(SegmentationSettings(ThresholdSettings(threshold=high, low=low))) for high, low in CUTS]
+    masks = [
+        segmenter.mask(SegmentationSettings(ThresholdSettings(threshold=high, low=low)))
+        for high, low in CUTS
+    ]
     if lesions is None:
         return [float(mask.sum()) * grid.voxel_ml for mask in masks]
     truth = resample(lesions, grid.array.shape, grid.affine) > 0.5
     return [dice(mask, truth) for mask in masks]
 
 
-def table(kind: str, contrasts: str, ill: Sequence[Sequence[float]], healthy: Sequence[Sequence[float]]) -> str:
+def table(
+    kind: str, contrasts: str, ill: Sequence[Sequence[float]], healthy: Sequence[Sequence[float]]
+) -> str:
     """One line for every cut."""
     missing = [float("nan")] * len(CUTS)
     found = np.mean(ill, 0) if ill else missing
@@ -88,7 +105,9 @@ def table(kind: str, contrasts: str, ill: Sequence[Sequence[float]], healthy: Se
 def main(
     detector: DetectorName = DetectorName.AUTO,
     patients: Annotated[int, typer.Option(help="Synthetic ones, a third of them healthy.")] = 15,
-    implants: Annotated[int, typer.Option(help="Real healthy scans with lesions put in: FLAIR, T2 and T1 in turn.")] = 18,
+    implants: Annotated[
+        int, typer.Option(help="Real healthy scans with lesions put in: FLAIR, T2 and T1 in turn.")
+    ] = 18,
     healthy: Annotated[bool, typer.Option(help="The real healthy calibration scans too.")] = True,
     workers: int = 2,
 ) -> None:
@@ -96,13 +115,19 @@ def main(
     cases = unseen_cases(FIRST_PATIENT, patients, FIRST_IMPLANT, implants)
     if healthy:
         cases += ((calibration, n) for n, _ in enumerate(healthy_studies(0, 0)))
-    found: dict[tuple[str, str], dict[bool, list[list[float]]]] = defaultdict(lambda: {True: [], False: []})
+    found: dict[tuple[str, str], dict[bool, list[list[float]]]] = defaultdict(
+        lambda: {True: [], False: []}
+    )
     with processes(workers) as pool:
-        for (draw, seed), results in zip(cases, pool.map(partial(measure, detector), cases), strict=True):
+        for (draw, seed), results in zip(
+            cases, pool.map(partial(measure, detector), cases), strict=True
+        ):
             for kind, contrasts, ill, row in results:
                 found[kind, contrasts][ill].append(row)
             typer.echo(f"{draw.__name__} {seed}", err=True)
-    typer.echo("| patients | contrasts | hysteresis | mean Dice | median and most healthy ml |\n| --- | --- | --- | --- | --- |")
+    typer.echo(
+        "| patients | contrasts | hysteresis | mean Dice | median and most healthy ml |\n| --- | --- | --- | --- | --- |"
+    )
     for (kind, contrasts), rows in found.items():
         typer.echo(table(kind, contrasts, rows[True], rows[False]))
 

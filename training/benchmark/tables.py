@@ -1,4 +1,4 @@
-"""``python -m training.benchmark.tables results/benchmark.json``: the tables of ``Documentation/evaluation.md`` anew."""
+"""``python -m training.benchmark.tables results/benchmark.json``: the tables of ``docs/evaluation.md`` anew."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .measures import Measured
 from .results import Results, read
 from .summary import FEWEST, LEVEL, RESAMPLES, SEED, Group, groups, scan_level
 
-TARGET = Path(__file__).resolve().parents[2] / "Documentation" / "evaluation.md"
+TARGET = Path(__file__).resolve().parents[2] / "docs" / "evaluation.md"
 START, END = "<!-- benchmark -->", "<!-- /benchmark -->"
 
 CASE_HEAD = (
@@ -27,7 +27,17 @@ GROUP_HEAD = (
     "group", "contrasts", "detector", "n", f"Dice ({LEVEL:.0%} interval)", "best-cut Dice (oracle)", "AP", "sensitivity", "precision",
     "F1", "false positives ml",
 )  # fmt: skip
-SIZE_HEAD = ("group", "contrasts", "detector", "size", "lesions", "sensitivity", "regions", "precision", "F1")
+SIZE_HEAD = (
+    "group",
+    "contrasts",
+    "detector",
+    "size",
+    "lesions",
+    "sensitivity",
+    "regions",
+    "precision",
+    "F1",
+)
 SCAN_HEAD = ("contrasts", "detector", "patients", "healthy", "AUROC")
 
 PAGE = f"""# Evaluation
@@ -71,14 +81,25 @@ def case_cells(m: Measured) -> tuple[str, ...]:
     """One line of the table of cases."""
     counts = m.lesionwise["all"]
     counted = ("–",) * 4 if m.healthy else (str(counts.lesions), *_figures(counts))
-    scores = (number(v) for v in (m.lesion_ml, m.found_ml, m.dice, m.best_dice, m.average_precision))
-    rest = (number(m.outside_ml), str(m.findings), number(m.scan_score), number(m.p_value), f"{m.seconds:.1f}", number(m.peak_gb))
+    scores = (
+        number(v) for v in (m.lesion_ml, m.found_ml, m.dice, m.best_dice, m.average_precision)
+    )
+    rest = (
+        number(m.outside_ml),
+        str(m.findings),
+        number(m.scan_score),
+        number(m.p_value),
+        f"{m.seconds:.1f}",
+        number(m.peak_gb),
+    )
     return (m.case, m.contrasts, named(m), *scores, *counted, *rest)
 
 
 def group_cells(g: Group) -> tuple[str, ...]:
     """One line of the table of groups."""
-    dice = number(g.dice) + (f" ({g.dice_interval[0]:.2f} to {g.dice_interval[1]:.2f})" if g.dice_interval else "")
+    dice = number(g.dice) + (
+        f" ({g.dice_interval[0]:.2f} to {g.dice_interval[1]:.2f})" if g.dice_interval else ""
+    )
     rest = (g.best_dice, g.average_precision, g.sensitivity, g.precision, g.f1, g.false_positive_ml)
     return (g.group, g.contrasts, g.detector, str(g.n), dice, *(number(v) for v in rest))
 
@@ -102,7 +123,10 @@ def size_table(rows: Sequence[Measured]) -> str:
     """Small and large lesions of every group of patients, counted together."""
     lines = []
     for g in groups([m for m in rows if not m.healthy]):
-        for size, counts in ((f"below {SMALL_ML:g} ml", g.small), (f"from {SMALL_ML:g} ml", g.large)):
+        for size, counts in (
+            (f"below {SMALL_ML:g} ml", g.small),
+            (f"from {SMALL_ML:g} ml", g.large),
+        ):
             sensitivity, precision, f1 = _figures(counts)
             figures = (str(counts.lesions), sensitivity, str(counts.regions), precision, f1)
             lines.append((g.group, g.contrasts, g.detector, size, *figures))
@@ -111,7 +135,13 @@ def size_table(rows: Sequence[Measured]) -> str:
 
 def scan_table(rows: Sequence[Measured]) -> str:
     """Every set of modalities with every detector."""
-    return markdown(SCAN_HEAD, ((s.contrasts, s.detector, str(s.patients), str(s.healthy), number(s.auroc)) for s in scan_level(rows)))
+    return markdown(
+        SCAN_HEAD,
+        (
+            (s.contrasts, s.detector, str(s.patients), str(s.healthy), number(s.auroc))
+            for s in scan_level(rows)
+        ),
+    )
 
 
 def page_body(results: Results, opened: int | None = None) -> str:
@@ -122,11 +152,24 @@ def page_body(results: Results, opened: int | None = None) -> str:
         opened: how often the evaluation set has been opened, where the results do not say or say it wrongly.
     """
     opened = results.opened if opened is None else opened
-    times = "an unrecorded number of times" if opened is None else "once" if opened == 1 else f"{opened} times"
+    times = (
+        "an unrecorded number of times"
+        if opened is None
+        else "once"
+        if opened == 1
+        else f"{opened} times"
+    )
     parts = [
         f"Version {results.version}, {results.written}, anatomy by the {results.anatomy}. "
         f"The evaluation set has been opened {times}, this run included.",
-        *(["Not measured:\n\n" + "\n".join(f"* {' '.join(words.split())}" for words in results.failed)] if results.failed else []),
+        *(
+            [
+                "Not measured:\n\n"
+                + "\n".join(f"* {' '.join(words.split())}" for words in results.failed)
+            ]
+            if results.failed
+            else []
+        ),
         "## Groups\n\n" + group_table(results.rows),
         "## Scans as a whole\n\n" + scan_table(results.rows),
         "## Lesions by size\n\n" + size_table(results.rows),
@@ -144,7 +187,10 @@ def between_markers(text: str, body: str) -> str:
     head, start, rest = text.partition(START)
     _, end, tail = rest.partition(END)
     if not (start and end) or START in rest or END in head + tail:
-        raise BadResults(f"the page does not hold one {START} followed by one {END}", "put them back, or delete the page")
+        raise BadResults(
+            f"the page does not hold one {START} followed by one {END}",
+            "put them back, or delete the page",
+        )
     return f"{head}{START}\n\n{body}\n\n{END}{tail}"
 
 
@@ -155,9 +201,21 @@ def rewrite(target: Path, body: str, page: str = PAGE) -> None:
 
 
 def main(
-    results: Annotated[Path, typer.Argument(help="What python -m training.benchmark --output has written.")],
-    target: Annotated[Path, typer.Option(help="Page whose tables are replaced; made if it does not exist.", show_default=False)] = TARGET,
-    opened: Annotated[int | None, typer.Option(min=1, help="How often the evaluation set has been opened.", show_default=False)] = None,
+    results: Annotated[
+        Path, typer.Argument(help="What python -m training.benchmark --output has written.")
+    ],
+    target: Annotated[
+        Path,
+        typer.Option(
+            help="Page whose tables are replaced; made if it does not exist.", show_default=False
+        ),
+    ] = TARGET,
+    opened: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="How often the evaluation set has been opened.", show_default=False
+        ),
+    ] = None,
 ) -> None:
     """Rewrite the tables of the evaluation page."""
     try:

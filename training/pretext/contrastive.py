@@ -46,9 +46,14 @@ class Queue(nn.Module):
             key: (b, e) of the slow encoder, other views of the same patients; no gradient flows into it.
         """
         query, key = query.float(), key.detach().float()
-        logits = torch.cat([(query * key).sum(1, keepdim=True), query @ self.kept.clone().T], 1) / temperature
+        logits = (
+            torch.cat([(query * key).sum(1, keepdim=True), query @ self.kept.clone().T], 1)
+            / temperature
+        )
         size = self.kept.shape[0]
         at = (self.next + torch.arange(len(key), device=key.device)) % size
         self.kept[at] = key
         self.next.add_(len(key)).remainder_(size)
-        return functional.cross_entropy(logits, torch.zeros(len(query), dtype=torch.int64, device=query.device))
+        return functional.cross_entropy(
+            logits, torch.zeros(len(query), dtype=torch.int64, device=query.device)
+        )

@@ -9,7 +9,14 @@ from torch.nn import functional
 from ..synthesis.noise import chance, uniform
 
 
-def masked(images: Tensor, generator: torch.Generator, *, share: float = 0.3, most: float = 0.4, block: int = 16) -> tuple[Tensor, Tensor]:
+def masked(
+    images: Tensor,
+    generator: torch.Generator,
+    *,
+    share: float = 0.3,
+    most: float = 0.4,
+    block: int = 16,
+) -> tuple[Tensor, Tensor]:
     """Empty blocks of some scans, in all modalities alike.
 
     Args:
@@ -23,7 +30,9 @@ def masked(images: Tensor, generator: torch.Generator, *, share: float = 0.3, mo
     """
     batch, dims = images.shape[0], images.ndim - 2
     grid = [max(1, n // block) for n in images.shape[2:]]
-    amount = uniform((batch, *(1,) * (dims + 1)), 0.05, most, generator) * chance((batch, *(1,) * (dims + 1)), share, generator)
+    amount = uniform((batch, *(1,) * (dims + 1)), 0.05, most, generator) * chance(
+        (batch, *(1,) * (dims + 1)), share, generator
+    )
     empty = (uniform((batch, 1, *grid), 0, 1, generator) < amount).float()
     empty = functional.interpolate(empty, size=images.shape[2:], mode="nearest")
     return images * (1 - empty), empty

@@ -15,4 +15,6 @@ def rotated(images: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]
         images (b, m, ...), and how many quarter turns each was given: (b,) int64.
     """
     turns = torch.randint(TURNS, (images.shape[0],), generator=generator, device=images.device)
-    return torch.stack([image.rot90(int(n), (-2, -1)) for image, n in zip(images, turns, strict=True)]), turns
+    return torch.stack(
+        [image.rot90(int(n), (-2, -1)) for image, n in zip(images, turns, strict=True)]
+    ), turns

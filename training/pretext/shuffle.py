@@ -17,7 +17,9 @@ def shuffled(images: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor
         images (b, m, ...), and the place of its order in `ORDERS`: (b,) int64.
     """
     j, i = (n // 2 for n in images.shape[-2:])
-    chosen = torch.randint(len(ORDERS), (images.shape[0],), generator=generator, device=images.device)
+    chosen = torch.randint(
+        len(ORDERS), (images.shape[0],), generator=generator, device=images.device
+    )
     out = []
     for image, number in zip(images, chosen.tolist(), strict=True):
         quarters = [image[..., a : a + j, b : b + i] for a in (0, j) for b in (0, i)]

@@ -35,7 +35,9 @@ def blurred(image: Tensor, sigma: Tensor) -> Tensor:
     for axis in range(3):
         view = [5 if a == axis else 1 for a in range(3)]
         padding = [2 if a == axis else 0 for a in range(3)]
-        out = functional.conv3d(out, kernels.reshape(-1, 1, *view), padding=padding, groups=out.shape[1])
+        out = functional.conv3d(
+            out, kernels.reshape(-1, 1, *view), padding=padding, groups=out.shape[1]
+        )
     return out.reshape(image.shape)
 
 
@@ -62,7 +64,9 @@ def slicings(
         wanted, millimetres = uniform((2,), 0, 1, generator).tolist()
         axis = int(torch.randint(3, (1,), generator=generator, device=generator.device))
         thick = spacing + millimetres * (thickest_mm - spacing)
-        return Slicing(axis, max(4, round(shape[axis] * spacing / thick))) if wanted <= share else None
+        return (
+            Slicing(axis, max(4, round(shape[axis] * spacing / thick))) if wanted <= share else None
+        )
 
     return [[one() for _ in range(scans)] for _ in range(batch)]
 
@@ -73,9 +77,13 @@ def thick_slices(image: Tensor, cut: Sequence[Sequence[Slicing | None]]) -> Tens
     for b, scans in enumerate(cut):
         for m, slicing in enumerate(scans):
             if slicing is not None:
-                size = tuple(slicing.slices if axis == slicing.axis else n for axis, n in enumerate(shape))
+                size = tuple(
+                    slicing.slices if axis == slicing.axis else n for axis, n in enumerate(shape)
+                )
                 thick = functional.interpolate(image[b : b + 1, m : m + 1], size=size, mode="area")
-                out[b, m] = functional.interpolate(thick, size=shape, mode="trilinear", align_corners=False)[0, 0]
+                out[b, m] = functional.interpolate(
+                    thick, size=shape, mode="trilinear", align_corners=False
+                )[0, 0]
     return out
 
 
@@ -84,14 +92,18 @@ def moved(image: Tensor, generator: torch.Generator, *, share: float = 0.15) -> 
     out = image.clone()
     for b, m in torch.nonzero(chance(image.shape[:2], share, generator)).tolist():
         axis = int(torch.randint(3, (1,), generator=generator, device=generator.device))
-        shift = [int(n) for n in torch.randint(-3, 4, (3,), generator=generator, device=generator.device)]
+        shift = [
+            int(n) for n in torch.randint(-3, 4, (3,), generator=generator, device=generator.device)
+        ]
         lines = torch.fft.rfft(image[b, m], dim=axis)
         other = torch.fft.rfft(image[b, m].roll(shift, (0, 1, 2)), dim=axis)
         count = lines.shape[axis]
         taken = chance((count,), 0.3, generator)
         taken[: max(2, count // 12)] = False  # the centre is acquired in a moment
         view = [count if a == axis else 1 for a in range(3)]
-        out[b, m] = torch.fft.irfft(torch.where(taken.reshape(view), other, lines), n=image.shape[2 + axis], dim=axis).clamp(min=0)
+        out[b, m] = torch.fft.irfft(
+            torch.where(taken.reshape(view), other, lines), n=image.shape[2 + axis], dim=axis
+        ).clamp(min=0)
     return out
 
 
@@ -99,7 +111,10 @@ def ghosted(image: Tensor, generator: torch.Generator, *, share: float = 0.15) -
     """A share of the scans with faint copies of the head, evenly spaced along one axis."""
     out = image.clone()
     for b, m in torch.nonzero(chance(image.shape[:2], share, generator)).tolist():
-        axis, copies = (int(torch.randint(*r, (1,), generator=generator, device=generator.device)) for r in ((0, 3), (2, 5)))
+        axis, copies = (
+            int(torch.randint(*r, (1,), generator=generator, device=generator.device))
+            for r in ((0, 3), (2, 5))
+        )
         strength = float(uniform((1,), 0.01, 0.08, generator))
         step = image.shape[2 + axis] // copies
         for n in range(1, copies):
@@ -110,17 +125,28 @@ def ghosted(image: Tensor, generator: torch.Generator, *, share: float = 0.15) -
 def noisy(image: Tensor, generator: torch.Generator) -> Tensor:
     """With Rician noise of up to 8 % of the brightest tissue."""
     top = image.flatten(2).amax(2).clamp(min=1e-6) * 0.6
-    sigma = each(top * uniform(image.shape[:2], 0.003, 0.08, generator) * uniform(image.shape[:2], 0.3, 1.0, generator))
-    return torch.sqrt((image + sigma * normal(image.shape, generator)) ** 2 + (sigma * normal(image.shape, generator)) ** 2)
+    sigma = each(
+        top
+        * uniform(image.shape[:2], 0.003, 0.08, generator)
+        * uniform(image.shape[:2], 0.3, 1.0, generator)
+    )
+    return torch.sqrt(
+        (image + sigma * normal(image.shape, generator)) ** 2
+        + (sigma * normal(image.shape, generator)) ** 2
+    )
 
 
 def gamma(image: Tensor, generator: torch.Generator, *, spread: float = 0.25) -> Tensor:
     """x → x^γ, ln γ normal, on intensities scaled to 0–1."""
     top = each(image.flatten(2).amax(2).clamp(min=1e-6))
-    return top * (image / top).clamp(min=0) ** each(torch.exp(spread * normal(image.shape[:2], generator)))
+    return top * (image / top).clamp(min=0) ** each(
+        torch.exp(spread * normal(image.shape[:2], generator))
+    )
 
 
-def field_of_view(batch: int, shape: tuple[int, int, int], generator: torch.Generator, *, share: float = 0.2) -> Tensor:
+def field_of_view(
+    batch: int, shape: tuple[int, int, int], generator: torch.Generator, *, share: float = 0.2
+) -> Tensor:
     """Which voxels were acquired: a share of the patients lack slices at one end, up to a quarter of the volume.
 
     Returns:
@@ -128,7 +154,10 @@ def field_of_view(batch: int, shape: tuple[int, int, int], generator: torch.Gene
     """
     seen = torch.ones((batch, 1, *shape), dtype=torch.bool, device=generator.device)
     for b in torch.nonzero(chance((batch,), share, generator)).flatten().tolist():
-        axis, end = (int(torch.randint(n, (1,), generator=generator, device=generator.device)) for n in (3, 2))
+        axis, end = (
+            int(torch.randint(n, (1,), generator=generator, device=generator.device))
+            for n in (3, 2)
+        )
         count = max(1, int(float(uniform((1,), 0.0, 0.25, generator)) * shape[axis]))
         seen[b, 0].movedim(axis, 0)[slice(None, count) if end else slice(-count, None)] = False
     return seen

@@ -32,7 +32,13 @@ VISIBLE = 0.5
 LEAST_CONTRAST = 0.08
 """SD of the parenchyma, as a share of its mean, below which anomalies grow no fainter: contrasts drawn at random may have none."""
 
-USUAL_SIGN = {Modality.FLAIR: 1.4, Modality.T2: 1.2, Modality.PD: 1.0, Modality.T1: -0.6, Modality.T1C: 0.5}
+USUAL_SIGN = {
+    Modality.FLAIR: 1.4,
+    Modality.T2: 1.2,
+    Modality.PD: 1.0,
+    Modality.T1: -0.6,
+    Modality.T1C: 0.5,
+}
 """Four fifths of the shifts go this way and this far, the rest anywhere."""
 
 
@@ -81,7 +87,9 @@ class Brain:
     def part(self, box: Box) -> Brain:
         """What lies in a box, with the white matter of the whole."""
         every = (slice(None), *box)
-        some = replace(self, images=self.images[every], tissues=self.tissues[box], inside=self.inside[box])
+        some = replace(
+            self, images=self.images[every], tissues=self.tissues[box], inside=self.inside[box]
+        )
         some.__dict__["white"] = self.white
         return some
 
@@ -90,7 +98,9 @@ Kind = Callable[[Brain, Tensor, Tensor, torch.Generator], tuple[Tensor, Tensor]]
 """(brain, images so far (m, k, j, i), soft mask (k, j, i), generator) → changed images, and the soft mask of what changed."""
 
 
-def shifted(brain: Brain, images: Tensor, mask: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+def shifted(
+    brain: Brain, images: Tensor, mask: Tensor, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
     """Brighter or darker, mostly as disease is; from the tissue beneath, or from the level of white matter; half with a penumbra."""
     m, shown = len(brain.modalities), with_penumbra(brain, mask, generator)
     usual = torch.tensor([USUAL_SIGN[x] for x in brain.modalities], device=images.device)
@@ -109,15 +119,26 @@ def with_penumbra(brain: Brain, mask: Tensor, generator: torch.Generator) -> Ten
     """
     if not bool(chance((1,), 0.5, generator)):
         return mask
-    width, share = float(uniform((1,), 1.5, 5, generator)) / brain.spacing, float(uniform((1,), 0.1, 0.5, generator))
-    around = spread((mask > 0.5).float()[None, None], width)[0, 0] * brain.is_in(Tissue.WHITE) * brain.inside
+    width, share = (
+        float(uniform((1,), 1.5, 5, generator)) / brain.spacing,
+        float(uniform((1,), 0.1, 0.5, generator)),
+    )
+    around = (
+        spread((mask > 0.5).float()[None, None], width)[0, 0]
+        * brain.is_in(Tissue.WHITE)
+        * brain.inside
+    )
     return torch.maximum(mask, share * around)
 
 
-def ringed(brain: Brain, images: Tensor, mask: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+def ringed(
+    brain: Brain, images: Tensor, mask: Tensor, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
     """A tumour: core, rim and oedema each with brightness of its own; oedema spreads in white matter only."""
     m = len(brain.modalities)
-    usual = torch.tensor([USUAL_SIGN[x] for x in brain.modalities], device=images.device).reshape(m, 1, 1, 1)
+    usual = torch.tensor([USUAL_SIGN[x] for x in brain.modalities], device=images.device).reshape(
+        m, 1, 1, 1
+    )
     around = spread(mask[None, None], float(uniform((1,), 6, 25, generator)) / brain.spacing)[0, 0]
     around = around * (0.15 + 0.85 * brain.is_in(Tissue.WHITE)) * brain.inside
     out = images + around * usual * uniform((m, 1, 1, 1), 0.6, 3.0, generator)
@@ -125,50 +146,88 @@ def ringed(brain: Brain, images: Tensor, mask: Tensor, generator: torch.Generato
     rim, core = torch.sigmoid((mask - inner) * 20), torch.sigmoid((mask - outer) * 20)
     for part in (rim, core):
         level = uniform((m, 1, 1, 1), -2.5, 4.5, generator)
-        grain = 0.4 * smooth_field(1, m, mask.shape, float(uniform((1,), 2, 8, generator)) / brain.spacing, generator)[0]
+        grain = (
+            0.4
+            * smooth_field(
+                1, m, mask.shape, float(uniform((1,), 2, 8, generator)) / brain.spacing, generator
+            )[0]
+        )
         out = out * (1 - part) + part * (level + grain)
     return out, torch.maximum(mask, around)
 
 
-def foreign(brain: Brain, images: Tensor, mask: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+def foreign(
+    brain: Brain, images: Tensor, mask: Tensor, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
     """A texture that no tissue has."""
     m = len(brain.modalities)
     scale = float(uniform((1,), 1.5, 10, generator)) / brain.spacing
     texture = (
         uniform((m, 1, 1, 1), -2, 3, generator)
-        + uniform((m, 1, 1, 1), 0.3, 1.5, generator) * smooth_field(1, m, mask.shape, max(1.0, scale), generator)[0]
+        + uniform((m, 1, 1, 1), 0.3, 1.5, generator)
+        * smooth_field(1, m, mask.shape, max(1.0, scale), generator)[0]
     )
     return images * (1 - mask) + mask * texture, mask
 
 
-def pasted(brain: Brain, images: Tensor, mask: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+def pasted(
+    brain: Brain, images: Tensor, mask: Tensor, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
     """What lies somewhere else in the same brain, mirrored: cut and paste (Li et al., CutPaste, CVPR 2021)."""
-    shift = [int(x) for x in (uniform((3,), 12, 45, generator) / brain.spacing * uniform((3,), -1, 1, generator).sign()).tolist()]
+    shift = [
+        int(x)
+        for x in (
+            uniform((3,), 12, 45, generator)
+            / brain.spacing
+            * uniform((3,), -1, 1, generator).sign()
+        ).tolist()
+    ]
     shift = [max(-n // 2, min(n // 2, x)) for x, n in zip(shift, mask.shape, strict=True)]
     other = images.roll(shift, (1, 2, 3)).flip(3 if chance((1,), 0.5, generator) else 2)
     there = brain.inside.roll(shift, (0, 1, 2)).flip(2)
     return torch.where((mask * there > 0.5)[None], other, images), mask
 
 
-def distorted(brain: Brain, images: Tensor, mask: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+def distorted(
+    brain: Brain, images: Tensor, mask: Tensor, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
     """Pushed outwards or pulled inwards from the middle of the mask: mass effect and atrophy."""
-    grid = torch.stack(torch.meshgrid(*(torch.arange(n, device=mask.device, dtype=torch.float32) for n in mask.shape), indexing="ij"))
+    grid = torch.stack(
+        torch.meshgrid(
+            *(torch.arange(n, device=mask.device, dtype=torch.float32) for n in mask.shape),
+            indexing="ij",
+        )
+    )
     middle = (grid * mask).sum((1, 2, 3), keepdim=True) / mask.sum().clamp(min=1e-3)
-    strength = float(uniform((1,), 0.25, 0.6, generator)) * (1 if chance((1,), 0.6, generator) else -1)
+    strength = float(uniform((1,), 0.25, 0.6, generator)) * (
+        1 if chance((1,), 0.6, generator) else -1
+    )
     soft = spread((mask[None, None] > 0.5).float(), 5 / brain.spacing)[0, 0]
     place = grid - strength * soft * (grid - middle)
     size = torch.tensor(mask.shape, device=mask.device).reshape(3, 1, 1, 1)
     unit = ((place + 0.5) / size * 2 - 1).flip(0).movedim(0, -1)[None]
-    return functional.grid_sample(images[None], unit, padding_mode="border", align_corners=False)[0], soft
+    return functional.grid_sample(images[None], unit, padding_mode="border", align_corners=False)[
+        0
+    ], soft
 
 
-def noisy(brain: Brain, images: Tensor, mask: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+def noisy(
+    brain: Brain, images: Tensor, mask: Tensor, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
     """Coarse noise: pixel noise teaches nothing (Kascenas et al., MIDL 2022)."""
-    field = smooth_field(1, images.shape[0], mask.shape, float(uniform((1,), 4, 14, generator)) / brain.spacing, generator)[0]
+    field = smooth_field(
+        1,
+        images.shape[0],
+        mask.shape,
+        float(uniform((1,), 4, 14, generator)) / brain.spacing,
+        generator,
+    )[0]
     return images + mask * field * float(uniform((1,), 0.8, 2.5, generator)), mask
 
 
-def blurred(brain: Brain, images: Tensor, mask: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+def blurred(
+    brain: Brain, images: Tensor, mask: Tensor, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
     """All detail gone."""
     width = 2 * max(1, round(float(uniform((1,), 2, 4, generator)) / brain.spacing)) + 1
     width = min(width, 2 * ((min(mask.shape) - 1) // 2) + 1)
@@ -196,21 +255,40 @@ LARGE: dict[str, tuple[Kind, float]] = {
 LOCAL = (shifted, foreign, blurred)
 """Kinds that need nothing from beyond the box of a small anomaly: drawn in that box alone, a tenth of the work."""
 
-_LIKELY = {Tissue.WHITE: 1.0, Tissue.CORTEX: 0.2, Tissue.STRIATUM: 0.5, Tissue.THALAMUS: 0.5, Tissue.BRAINSTEM: 0.4}
+_LIKELY = {
+    Tissue.WHITE: 1.0,
+    Tissue.CORTEX: 0.2,
+    Tissue.STRIATUM: 0.5,
+    Tissue.THALAMUS: 0.5,
+    Tissue.BRAINSTEM: 0.4,
+}
 _LIKELY |= {Tissue.CEREBELLUM_WHITE: 0.4, Tissue.CEREBELLUM_CORTEX: 0.1}
 
 
-def blob(brain: Brain, radius_mm: float, likely: Tensor, generator: torch.Generator) -> tuple[Tensor, Box]:
+def blob(
+    brain: Brain, radius_mm: float, likely: Tensor, generator: torch.Generator
+) -> tuple[Tensor, Box]:
     """A soft mask of about a radius, and the box it lies in; its centre is drawn from a map of likelihood (k, j, i)."""
     device, shape = likely.device, likely.shape
     until = likely.flatten().double().cumsum(0)
-    at = int(torch.searchsorted(until, until[-1] * torch.rand((1,), generator=generator, device=device, dtype=torch.float64)))
+    at = int(
+        torch.searchsorted(
+            until,
+            until[-1] * torch.rand((1,), generator=generator, device=device, dtype=torch.float64),
+        )
+    )
     at = min(at, likely.numel() - 1)
     k, j, i = at // (shape[1] * shape[2]), at // shape[2] % shape[1], at % shape[2]
     radius = radius_mm / brain.spacing
     reach = math.ceil(radius * 3) + 2
-    box = tuple(slice(max(0, c - reach), min(n, c + reach + 1)) for c, n in zip((k, j, i), shape, strict=True))
-    axes = [(torch.arange(s.start, s.stop, device=device) - c).float() for s, c in zip(box, (k, j, i), strict=True)]
+    box = tuple(
+        slice(max(0, c - reach), min(n, c + reach + 1))
+        for c, n in zip((k, j, i), shape, strict=True)
+    )
+    axes = [
+        (torch.arange(s.start, s.stop, device=device) - c).float()
+        for s, c in zip(box, (k, j, i), strict=True)
+    ]
     stretch = torch.exp(0.3 * normal((3,), generator)).tolist()
     a, b, c = (x * s / radius for x, s in zip(axes, stretch, strict=True))
     distance = torch.sqrt(a[:, None, None] ** 2 + b[None, :, None] ** 2 + c[None, None, :] ** 2)
@@ -263,10 +341,15 @@ def add(
     near = spread(brain.is_in(Tissue.VENTRICLE)[None, None].float(), 8 / brain.spacing)[0, 0]
     small_likely = likely * (1 + 2 * near * brain.is_in(Tissue.WHITE))
     fluid = brain.is_in(Tissue.VENTRICLE, Tissue.CSF)
-    small, large = ({name: entry for name, entry in kinds.items() if name not in without} for kinds in (SMALL, LARGE))
+    small, large = (
+        {name: entry for name, entry in kinds.items() if name not in without}
+        for kinds in (SMALL, LARGE)
+    )
     ms_like = bool(chance((1,), MS_LIKE, generator))
     most = 2 * most_small if ms_like else most_small
-    count = int(uniform((1,), 0, 1, generator) ** 2 * (most + 1)) if small and bool(likely.any()) else 0
+    count = (
+        int(uniform((1,), 0, 1, generator) ** 2 * (most + 1)) if small and bool(likely.any()) else 0
+    )
     whole: Box = (slice(None),) * 3
 
     def put(kind: Kind, mask: Tensor, box: Box) -> None:
@@ -287,11 +370,15 @@ def add(
         mask, box = blob(brain, radius, brain.inside.float(), generator)
         put(_draw(large, generator), mask * brain.inside[box], box)
     images = brain.images + torch.where(brain.inside, scanned(images - brain.images), 0)
-    change = functional.avg_pool3d((images - brain.images).abs()[None], 3, 1, 1, count_include_pad=False)[0]  # not speckled
+    change = functional.avg_pool3d(
+        (images - brain.images).abs()[None], 3, 1, 1, count_include_pad=False
+    )[0]  # not speckled
     return images, (change > VISIBLE) & (marked > 0.5) & brain.inside
 
 
-def as_scanned(cut: Sequence[Slicing | None], generator: torch.Generator) -> Callable[[Tensor], Tensor]:
+def as_scanned(
+    cut: Sequence[Slicing | None], generator: torch.Generator
+) -> Callable[[Tensor], Tensor]:
     """What a scanner makes of a change (m, k, j, i) of scans it has cut into such slices: no sharper than they are.
 
     A lesion put into a finished scan as it is has sharper edges and less noise than its surroundings, and gives itself away by that;
@@ -309,7 +396,9 @@ def before_the_scan(*, spacing: float, healthy: float = 0.2, without: Sequence[s
         healthy, without: as in `add`.
     """
 
-    def change(images: Tensor, tissues: Tensor, modalities: Sequence[Modality], generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    def change(
+        images: Tensor, tissues: Tensor, modalities: Sequence[Modality], generator: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
         inside = (tissues > 0) & (tissues <= Tissue.CEREBELLUM_CORTEX + 1)
         middle, scale = parenchyma_scale(images, tissues, inside)
         scale = torch.maximum(scale, LEAST_CONTRAST * middle.abs())
@@ -338,7 +427,11 @@ def parenchyma_scale(images: Tensor, tissues: Tensor, inside: Tensor) -> tuple[T
 
 def _around(box: Box, shape: Sequence[int]) -> list[int]:
     """Zeros to put around a box, last axis first, as `torch.nn.functional.pad` wants them."""
-    return [n for s, size in zip(reversed(box), reversed(shape), strict=True) for n in (s.start, size - s.stop)]
+    return [
+        n
+        for s, size in zip(reversed(box), reversed(shape), strict=True)
+        for n in (s.start, size - s.stop)
+    ]
 
 
 def _draw(kinds: dict[str, tuple[Kind, float]], generator: torch.Generator) -> Kind:

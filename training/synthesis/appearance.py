@@ -29,7 +29,13 @@ _SPREAD[Tissue.CEREBELLUM_CORTEX + 2 :] = HEAD_SPREAD
 AGED = 0.4
 """Share of patients with the white matter of old age."""
 
-PLEXUS, PUTAMEN, LIMBIC, LATERAL, FLOWING = (31, 63), (12, 51), (17, 18, 53, 54), (4, 43), (14, 15, 24)
+PLEXUS, PUTAMEN, LIMBIC, LATERAL, FLOWING = (
+    (31, 63),
+    (12, 51),
+    (17, 18, 53, 54),
+    (4, 43),
+    (14, 15, 24),
+)
 """FreeSurfer codes that normal bright places are found by."""
 
 BRIGHT_ON = {Modality.FLAIR: 1.0, Modality.T2: 0.5, Modality.PD: 0.5}
@@ -48,7 +54,12 @@ FAINT, STRONG = (0.0, 1.6), (1.2, 3.2)
 
 
 def mean_intensities(
-    modalities: Sequence[Modality], tissue_of_label: Tensor, batch: int, generator: torch.Generator, *, at_random: float = 0.5
+    modalities: Sequence[Modality],
+    tissue_of_label: Tensor,
+    batch: int,
+    generator: torch.Generator,
+    *,
+    at_random: float = 0.5,
 ) -> Tensor:
     """Mean intensity of every label in every scan.
 
@@ -66,7 +77,14 @@ def mean_intensities(
     means = torch.where(chance((batch, count, 1), at_random, generator), anything, means)
     means[..., 0] = uniform((batch, count), 0.0, 0.03, generator)
     of_label = means[..., tissue_of_label]
-    return (of_label * (1 + _SPREAD.to(tissue_of_label.device)[tissue_of_label] * normal(of_label.shape, generator))).clamp(min=0)
+    return (
+        of_label
+        * (
+            1
+            + _SPREAD.to(tissue_of_label.device)[tissue_of_label]
+            * normal(of_label.shape, generator)
+        )
+    ).clamp(min=0)
 
 
 def draw(labels: Tensor, means: Tensor) -> Tensor:
@@ -148,13 +166,19 @@ def bright_places(
     inner = 1 - functional.max_pool3d(1 - lateral, 3, 1, 1)
     plexus = (where(*PLEXUS) + inner * (blotches > 1.3)).clamp(max=1)
     brightest = 1.2 + 0.3 * share
-    image = image * (1 - plexus) + plexus * level(3) * (0.5 + each(uniform((batch, image.shape[1]), 0, 1, generator)) * (brightest - 0.5))
-    flowing = torch.sigmoid(4 * (blotches.roll(7, 2) - uniform((batch, 1, 1, 1, 1), 1.0, 3.0, generator))) * where(*FLOWING)
+    image = image * (1 - plexus) + plexus * level(3) * (
+        0.5 + each(uniform((batch, image.shape[1]), 0, 1, generator)) * (brightest - 0.5)
+    )
+    flowing = torch.sigmoid(
+        4 * (blotches.roll(7, 2) - uniform((batch, 1, 1, 1, 1), 1.0, 3.0, generator))
+    ) * where(*FLOWING)
     only_flair = (share == 1).float()
     return image * (1 - flowing * only_flair) + flowing * only_flair * level(3) * 0.9
 
 
-def rims_and_caps(lateral: Tensor, white: Tensor, generator: torch.Generator, spacing: float) -> Tensor:
+def rims_and_caps(
+    lateral: Tensor, white: Tensor, generator: torch.Generator, spacing: float
+) -> Tensor:
     """Draw the normal brightness of white matter at the lateral ventricles.
 
     A rim of `RIM_MM` along their walls, and caps that reach farther out before and behind their horns;
@@ -171,16 +195,28 @@ def rims_and_caps(lateral: Tensor, white: Tensor, generator: torch.Generator, sp
     batch, shape = lateral.shape[0], lateral.shape[2:]
     patchy = (0.7 + 0.5 * smooth_field(batch, 1, shape, 18 / spacing, generator)).clamp(0, 1.25)
     rim = spread(lateral, float(uniform((1,), *RIM_MM, generator)) / spacing)
-    half = max(1, min(round(float(uniform((1,), *CAP_MM, generator)) / spacing / 2), (shape[1] - 1) // 3))
+    half = max(
+        1, min(round(float(uniform((1,), *CAP_MM, generator)) / spacing / 2), (shape[1] - 1) // 3)
+    )
     along = ((1, 2 * half + 1, 1), 1, (0, half, 0))
-    cap = functional.avg_pool3d(functional.max_pool3d(lateral, *along), *along, count_include_pad=False)
+    cap = functional.avg_pool3d(
+        functional.max_pool3d(lateral, *along), *along, count_include_pad=False
+    )
     cap = (2 * cap).clamp(max=1)  # whole up to half of its length, then fading
     bright = chance((batch,), AS_BRIGHT_AS_LESIONS, generator)
-    amount = torch.where(bright, uniform((batch,), *STRONG, generator), uniform((batch,), *FAINT, generator))
+    amount = torch.where(
+        bright, uniform((batch,), *STRONG, generator), uniform((batch,), *FAINT, generator)
+    )
     return torch.maximum(rim, cap) * white * patchy * each(amount)
 
 
-def aged_white_matter(lateral: Tensor, white: Tensor, modalities: Sequence[Modality], generator: torch.Generator, spacing: float) -> Tensor:
+def aged_white_matter(
+    lateral: Tensor,
+    white: Tensor,
+    modalities: Sequence[Modality],
+    generator: torch.Generator,
+    spacing: float,
+) -> Tensor:
     """What old age adds to white matter, as a share of the contrast between cortex and white matter.
 
     A wide, faint, patchy halo of the ventricles, and faint islands in the deep white matter: raters of lesions leave both out. Bright on
@@ -194,10 +230,24 @@ def aged_white_matter(lateral: Tensor, white: Tensor, modalities: Sequence[Modal
         (b, m, k, j, i), −0.7 to 2.4; 0 in most patients.
     """
     batch, shape = lateral.shape[0], lateral.shape[2:]
-    signs = {Modality.FLAIR: 1.0, Modality.T2: 0.5, Modality.PD: 0.5, Modality.T1: -0.3, Modality.T1C: -0.3}
-    sign = torch.tensor([signs.get(m, 0.0) for m in modalities], device=lateral.device).reshape(1, -1, 1, 1, 1)
+    signs = {
+        Modality.FLAIR: 1.0,
+        Modality.T2: 0.5,
+        Modality.PD: 0.5,
+        Modality.T1: -0.3,
+        Modality.T1C: -0.3,
+    }
+    sign = torch.tensor([signs.get(m, 0.0) for m in modalities], device=lateral.device).reshape(
+        1, -1, 1, 1, 1
+    )
     patchy = (0.7 + 0.4 * smooth_field(batch, 1, shape, 10 / spacing, generator)).clamp(0, 1.6)
     halo = spread(lateral, uniform((1,), 4.0, 16.0, generator).item() / spacing) * patchy
-    islands = torch.sigmoid(4 * (smooth_field(batch, 1, shape, 8 / spacing, generator) - each(uniform((batch,), 1.0, 3.0, generator))))
+    islands = torch.sigmoid(
+        4
+        * (
+            smooth_field(batch, 1, shape, 8 / spacing, generator)
+            - each(uniform((batch,), 1.0, 3.0, generator))
+        )
+    )
     amount = chance((batch,), AGED, generator) * uniform((batch,), 0.0, 1.5, generator)
     return sign * torch.maximum(halo, islands) * white * each(amount)

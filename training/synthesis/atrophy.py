@@ -21,7 +21,9 @@ STEPS = 6
 """In which the edge is moved, so that it stops at the middle of a narrow space instead of crossing it."""
 
 
-def shrunken(place: Tensor, tissues: Tensor, generator: torch.Generator, *, spacing: float) -> Tensor:
+def shrunken(
+    place: Tensor, tissues: Tensor, generator: torch.Generator, *, spacing: float
+) -> Tensor:
     """Where each voxel of a sample lies in a head, after ventricles and sulci have widened by a random amount at the cost of the brain.
 
     Args:
@@ -29,7 +31,11 @@ def shrunken(place: Tensor, tissues: Tensor, generator: torch.Generator, *, spac
         tissues: (k, j, i) int64, `Tissue` + 1, at these places.
         spacing: of the voxels, in mm.
     """
-    at = torch.stack(torch.meshgrid(*(torch.arange(n, device=place.device).float() for n in tissues.shape), indexing="ij"))
+    at = torch.stack(
+        torch.meshgrid(
+            *(torch.arange(n, device=place.device).float() for n in tissues.shape), indexing="ij"
+        )
+    )
     moved = at
     for tissue, most in WIDEST_MM.items():
         amount = most * float(uniform((1,), 0, 1, generator))

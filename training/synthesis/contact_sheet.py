@@ -15,8 +15,8 @@ from BrainSSLAnomalyLib.core.study import Modality
 from BrainSSLAnomalyLib.preparation.canonical import coarse_copy
 from numpy.typing import NDArray
 
-from ..data import DATA, load
-from .archive import ARCHIVE, read
+from ..data.files import DATA, load
+from ..data.label_archive import ARCHIVE, read
 from .generator import GeneratorSettings, ScanGenerator
 
 REAL = {Modality.T1: "d_T1", Modality.T2: "a_T2", Modality.FLAIR: "a_FLAIR"}
@@ -25,13 +25,17 @@ SPACING = 1.5
 
 def real(modality: Modality) -> NDArray[np.float32]:
     """An axial plane through the middle of a healthy head, upright: (anterior, right) rising."""
-    volume = coarse_copy(load(DATA / "healthy" / "singles" / f"{REAL[modality]}.nii.gz"), SPACING).array
+    volume = coarse_copy(
+        load(DATA / "healthy" / "singles" / f"{REAL[modality]}.nii.gz"), SPACING
+    ).array
     return volume[int(0.62 * volume.shape[0])]
 
 
 def synthetic(seed: int, at_random: float, stripped: float) -> Iterator[NDArray[np.float32]]:
     """The same plane of one made patient, contrast after contrast."""
-    settings = GeneratorSettings((112, 144, 128), SPACING, tuple(REAL), at_random=at_random, stripped=stripped)
+    settings = GeneratorSettings(
+        (112, 144, 128), SPACING, tuple(REAL), at_random=at_random, stripped=stripped
+    )
     sample = ScanGenerator(read(ARCHIVE), settings)(1, torch.Generator().manual_seed(seed))
     for image in sample.images[0]:
         yield image[60].numpy()
@@ -44,10 +48,22 @@ def main(output: Path = Path("results/contact_sheet.png"), rows: int = 6, seed: 
     figure = Figure(figsize=(3 * len(REAL), 3 * (rows + 1)), facecolor="black")
     axes = figure.subplots(rows + 1, len(REAL))
     for row in range(rows + 1):
-        planes = [real(m) for m in REAL] if row == 0 else list(synthetic(seed + row, 0.0 if row <= rows / 2 else 0.5, 0.4))
+        planes = (
+            [real(m) for m in REAL]
+            if row == 0
+            else list(synthetic(seed + row, 0.0 if row <= rows / 2 else 0.5, 0.4))
+        )
         for ax, plane, modality in zip(axes[row], planes, REAL, strict=True):
-            ax.imshow(plane[:, ::-1], cmap="gray", vmin=0, vmax=float(np.percentile(plane, 99)), origin="lower")
-            ax.set_title(f"{modality.value}, {'real' if row == 0 else 'made'}", color="white", fontsize=8)
+            ax.imshow(
+                plane[:, ::-1],
+                cmap="gray",
+                vmin=0,
+                vmax=float(np.percentile(plane, 99)),
+                origin="lower",
+            )
+            ax.set_title(
+                f"{modality.value}, {'real' if row == 0 else 'made'}", color="white", fontsize=8
+            )
             ax.set_axis_off()
     figure.tight_layout()
     output.parent.mkdir(parents=True, exist_ok=True)

@@ -32,7 +32,9 @@ _FLUID = [Tissue.VENTRICLE, Tissue.CSF]
 _SOLID = [t for t in INTRACRANIAL if t not in _FLUID]
 
 
-def on_some_scanner(modalities: Sequence[Modality], batch: int, generator: torch.Generator) -> Tensor:
+def on_some_scanner(
+    modalities: Sequence[Modality], batch: int, generator: torch.Generator
+) -> Tensor:
     """(batch, modalities, tissues) mean brightness, not negative, with the differences between sequences, scanners and people."""
     typical = torch.tensor([TYPICAL[m] for m in modalities], device=generator.device)
     share = torch.ones((batch, *typical.shape), device=generator.device)

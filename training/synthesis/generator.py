@@ -17,14 +17,26 @@ from BrainSSLAnomalyLib.core.study import Modality
 from torch import Tensor
 from torch.nn import functional
 
-from ..data import freesurfer_tissues
+from ..data.label_archive import LabelArchive
+from ..data.labels import freesurfer_tissues
 from . import acquisition, appearance, atrophy
-from .archive import LabelArchive
 from .noise import chance, normal, smooth_field, uniform
 
 LEFT_RIGHT = (
     *((n, n + 39) for n in (2, 3, 4, 5, 10, 11, 12, 13)),
-    *((7, 46), (8, 47), (17, 53), (18, 54), (25, 57), (26, 58), (28, 60), (30, 62), (31, 63), (136, 163), (137, 164)),
+    *(
+        (7, 46),
+        (8, 47),
+        (17, 53),
+        (18, 54),
+        (25, 57),
+        (26, 58),
+        (28, 60),
+        (30, 62),
+        (31, 63),
+        (136, 163),
+        (137, 164),
+    ),
 )
 """FreeSurfer codes of the same structure on the left and on the right."""
 
@@ -109,7 +121,9 @@ class ScanGenerator:
         self.tissue_of_label = torch.from_numpy(tissues).to(self.device)
         self._mirror = torch.from_numpy(_twins(archive.codes)).to(self.device)
 
-    def __call__(self, batch: int, generator: torch.Generator, change: Change | None = None) -> Sample:
+    def __call__(
+        self, batch: int, generator: torch.Generator, change: Change | None = None
+    ) -> Sample:
         """Draw ``batch`` patients.
 
         Args:
@@ -122,33 +136,54 @@ class ScanGenerator:
         labels = labels * seen[:, 0]
         tissues = self.tissue_of_label[labels][:, None]
         inside = (tissues > 0) & (tissues <= Tissue.CEREBELLUM_CORTEX + 1)
-        means = appearance.mean_intensities(s.modalities, self.tissue_of_label, batch, generator, at_random=s.at_random)
+        means = appearance.mean_intensities(
+            s.modalities, self.tissue_of_label, batch, generator, at_random=s.at_random
+        )
         images = appearance.draw(labels, means)
-        images = appearance.bright_places(images, labels, self.codes, means, s.modalities, generator, s.spacing)
-        images = appearance.textured(images, tissues > Tissue.CEREBELLUM_CORTEX + 1, generator, spacing=s.spacing)
+        images = appearance.bright_places(
+            images, labels, self.codes, means, s.modalities, generator, s.spacing
+        )
+        images = appearance.textured(
+            images, tissues > Tissue.CEREBELLUM_CORTEX + 1, generator, spacing=s.spacing
+        )
         changed = torch.zeros(images.shape, dtype=torch.bool, device=images.device)
         if change is not None:
             for b in range(batch):
                 images[b], changed[b] = change(images[b], tissues[b, 0], s.modalities, generator)
-        images = acquisition.blurred(images, uniform(images.shape[:2], 0.3, 0.8, generator))  # partial volume
+        images = acquisition.blurred(
+            images, uniform(images.shape[:2], 0.3, 0.8, generator)
+        )  # partial volume
         images = acquisition.biased(images, generator, spacing=s.spacing)
         images = acquisition.gamma(images, generator, spread=0.15)
         images = acquisition.moved(images, generator)
         images = acquisition.ghosted(images, generator)
-        cut = acquisition.slicings(batch, len(s.modalities), s.shape, generator, spacing=s.spacing, thickest_mm=s.thickest_mm)
+        cut = acquisition.slicings(
+            batch,
+            len(s.modalities),
+            s.shape,
+            generator,
+            spacing=s.spacing,
+            thickest_mm=s.thickest_mm,
+        )
         images = acquisition.thick_slices(images, cut)
         images = acquisition.noisy(images, generator) * seen
-        kept = ~chance((batch, 1, 1, 1, 1), s.stripped, generator) | self._stripped(inside & (tissues != Tissue.CSF + 1), generator)
+        kept = ~chance((batch, 1, 1, 1, 1), s.stripped, generator) | self._stripped(
+            inside & (tissues != Tissue.CSF + 1), generator
+        )
         return Sample(_median_one(images * kept, inside), labels, inside, changed & inside, cut)
 
     def warped(self, batch: int, generator: torch.Generator) -> Tensor:
         """(b, k, j, i) int64 labels of random maps, moved, scaled, sheared, bent, and mirrored half of the time."""
         out = torch.empty((batch, *self.settings.shape), dtype=torch.int64, device=self.device)
         for b, place in enumerate(places(batch, self.settings, generator)):
-            labels = self._maps[int(torch.randint(len(self._maps), (1,), generator=generator, device=self.device))]
+            labels = self._maps[
+                int(torch.randint(len(self._maps), (1,), generator=generator, device=self.device))
+            ]
             found = looked_up(labels, place).long()
             if bool(chance((1,), self.settings.old, generator)):
-                place = atrophy.shrunken(place, self.tissue_of_label[found], generator, spacing=self.settings.spacing)
+                place = atrophy.shrunken(
+                    place, self.tissue_of_label[found], generator, spacing=self.settings.spacing
+                )
                 found = looked_up(labels, place).long()
             mirrored = bool(chance((1,), 0.5, generator))
             out[b] = self._mirror[found].flip(2) if mirrored else found
@@ -167,12 +202,18 @@ def places(batch: int, settings: GeneratorSettings, generator: torch.Generator) 
     s, device = settings, generator.device
     axes = [torch.arange(n, device=device) - (n - 1) / 2 for n in s.shape]
     grid = torch.stack(torch.meshgrid(*axes, indexing="ij")) * s.spacing  # (3, k, j, i)
-    bend = sum(mm * smooth_field(batch, 3, s.shape, scale / s.spacing, generator) for scale, mm in s.elastic.items())
+    bend = sum(
+        mm * smooth_field(batch, 3, s.shape, scale / s.spacing, generator)
+        for scale, mm in s.elastic.items()
+    )
     reach = torch.tensor(s.offset_mm, device=device)
     moved = []
     for _ in range(batch):
         shift = s.shift_mm * normal((3,), generator) + reach * uniform((3,), -1, 1, generator)
-        moved.append((_affine(s, generator) @ grid.flatten(1)).reshape(grid.shape) + shift.reshape(3, 1, 1, 1))
+        moved.append(
+            (_affine(s, generator) @ grid.flatten(1)).reshape(grid.shape)
+            + shift.reshape(3, 1, 1, 1)
+        )
     return torch.stack(moved) + bend
 
 
@@ -212,7 +253,9 @@ def _twins(codes: np.ndarray) -> np.ndarray:
     """(n,) index of the same structure on the other side; of itself for what has none."""
     other = {a: b for pair in LEFT_RIGHT for a, b in (pair, pair[::-1])}
     place = {int(c): n for n, c in enumerate(codes)}
-    return np.array([place.get(other.get(int(c), int(c)), n) for n, c in enumerate(codes)], np.int64)
+    return np.array(
+        [place.get(other.get(int(c), int(c)), n) for n, c in enumerate(codes)], np.int64
+    )
 
 
 def _median_one(images: Tensor, inside: Tensor) -> Tensor:

@@ -1,199 +1,25 @@
-"""Real healthy heads with an automatic segmentation, drawn from as the label maps are: ``python -m training.synthesis.heads``.
-
-60 T1 of the IXI dataset and their DLMUSE labels, turned upright, as they are (2 mm): real necks, meninges and texture, which
-synthesis lacks. Their brightness is drawn anew half of the time, so that they teach no contrast. With ``--folder``, a site's own
-healthy scans, labelled by the shipped network. With ``--without results/purity.json``, those that ``training.purity`` has named
-are left out.
+"""Real healthy heads, drawn from as the label maps are: real necks, meninges and texture, which
+synthesis lacks. The brightness of a T1 is drawn anew half of the time, so that it teaches no contrast.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Sequence
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from BrainSSLAnomalyLib.core.anatomy import TISSUE_OF_STRUCTURE, Structure, Tissue
 from BrainSSLAnomalyLib.core.study import Modality
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from ..data import DATA, muse_pairs, upright
+from ..data.heads import SPACING_MM, HealthyHeads
 from . import acquisition, appearance, atrophy
 from .contrasts import on_some_scanner
 from .generator import Change, GeneratorSettings, looked_up, places
 from .noise import chance, uniform
 
-HEADS = Path("results/heads.npz")
-SPACING_MM = 2.0
 KNOTS = 4
-
-_PAIRS: dict[str, tuple[int, ...]] = {
-    "WHITE": (61, 81, 83, 85, 87, 89, 91, 93),
-    "CORTEX": tuple(range(100, 208, 2)),
-    "STRIATUM": (36, 23, 57, 76),
-    "THALAMUS": (59, 55),
-    "HIPPOCAMPUS": (47, 31),
-    "VENTRICLE": (51, 49),
-    "CEREBELLUM": (38, 40),
-}
-"""MUSE codes on the right."""
-
-_MIDLINE: dict[Structure, tuple[int, ...]] = {
-    Structure.CSF: (1, 46, 69),
-    Structure.MIDLINE_VENTRICLES: (4, 11),
-    Structure.BRAINSTEM: (35,),
-}
-_HALVED = {"WHITE": (95,), "CEREBELLUM": (71, 72, 73)}
-"""Callosum and vermis, which belong to both sides."""
-
-
-@dataclass(frozen=True)
-class HealthyHeads:
-    """Upright heads at 2 mm; axes rise to superior, anterior, right.
-
-    Attributes:
-        images: each (m, k, j, i) uint8.
-        structures: each (k, j, i) uint8, codes of `Structure`.
-        excluded: each (k, j, i) bool, voxels that are not known to be healthy.
-        modalities: the m contrasts of every head; the first is T1.
-    """
-
-    images: tuple[NDArray[np.uint8], ...]
-    structures: tuple[NDArray[np.uint8], ...]
-    excluded: tuple[NDArray[np.bool_], ...]
-    modalities: tuple[Modality, ...] = (Modality.T1,)
-
-
-class Head(NamedTuple):
-    """One head to be stored.
-
-    Attributes:
-        images: (m, k, j, i) float32.
-        structures: (k, j, i) uint8, codes of `Structure`.
-        excluded: (k, j, i) bool, voxels that are not known to be healthy; None for none.
-    """
-
-    images: NDArray[np.float32]
-    structures: NDArray[np.uint8]
-    excluded: NDArray[np.bool_] | None = None
-
-
-def structures_of_muse(labels: NDArray[np.integer]) -> NDArray[np.uint8]:
-    """Codes of `Structure`.
-
-    Args:
-        labels: (k, j, i) MUSE codes, upright: i rises to the right.
-    """
-    table = muse_pairs(_PAIRS, Structure)
-    for structure, codes in _MIDLINE.items():
-        table[list(codes)] = structure
-    out = table[labels]
-    right = np.arange(labels.shape[2]) > np.nonzero(labels)[2].mean()
-    for name, codes in _HALVED.items():
-        both = np.isin(labels, codes)
-        out[both & right] = Structure[f"RIGHT_{name}"]
-        out[both & ~right] = Structure[f"LEFT_{name}"]
-    return out
-
-
-def scans_in(folder: Path) -> list[Path]:
-    """Every scan in a folder, by name."""
-    return sorted(p for p in folder.iterdir() if p.name.endswith((".nii", ".nii.gz", ".nrrd", ".mha")))
-
-
-def ixi(most: int | None = None, without: Collection[str] = ()) -> Iterator[Head]:
-    """Image and structures of the training subjects, without files of some names."""
-    for path in sorted((DATA / "healthy" / "ixi_t1_2mm" / "train").glob("*_T1.nii.gz"))[:most]:
-        if path.name in without:
-            continue
-        labels = upright(DATA / "labels" / "ixi_dlmuse_2mm" / "train" / path.name.replace("_T1", "_DLMUSE"))
-        yield Head(upright(path)[None], structures_of_muse(labels.astype(np.int64)))
-
-
-def own(folder: Path, without: Collection[str] = ()) -> Iterator[Head]:
-    """Image and structures, as the shipped network sees them, of every scan in a folder, without files of some names."""
-    from BrainSSLAnomalyLib.imageio import read_scan
-    from BrainSSLAnomalyLib.network.anatomy import load_anatomy_network, looker
-    from BrainSSLAnomalyLib.preparation.canonical import coarse_copy
-    from BrainSSLAnomalyLib.preparation.parcellation import see
-
-    look = looker(load_anatomy_network())
-    for path in scans_in(folder):
-        if path.name in without:
-            continue
-        # The contrast does not matter here: the network is not told either.
-        small = coarse_copy(read_scan(path, Modality.T1).volume, SPACING_MM)
-        yield Head(small.array[None], see(look, [small]).names())
-
-
-def fingerprint(image: NDArray[np.uint8]) -> str:
-    """SHA-256 of a head as the archive holds it: what it is known by, since the archive holds no names."""
-    return hashlib.sha256(str(image.shape).encode() + np.ascontiguousarray(image).tobytes()).hexdigest()
-
-
-def named_by(purity: Path) -> frozenset[str]:
-    """Names and fingerprints of the scans that ``training.purity`` has called outliers.
-
-    Raises:
-        SystemExit: no such file, or another one.
-    """
-    try:
-        scans = json.loads(purity.read_text(encoding="utf-8"))["scans"]
-        return frozenset(known for s in scans if s["outlier"] for known in (s["fingerprint"] or s["name"],))
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise SystemExit(f"{purity} cannot be read ({type(error).__name__}): make it by python -m training.purity.") from error
-
-
-def write(
-    target: Path, heads: Iterable[Head], without: Collection[str] = (), modalities: Sequence[Modality] = (Modality.T1,)
-) -> None:
-    """Write the archive, about 0.6 MB a scan, without heads of some fingerprints.
-
-    Raises:
-        SystemExit: there is no head to write.
-    """
-    arrays: dict[str, NDArray[np.generic]] = {"modalities": np.array([m.value for m in modalities])}
-    count = 0
-    for head in heads:
-        stored = np.stack([_as_bytes(image) for image in head.images])
-        if fingerprint(stored) in without:
-            continue
-        arrays[f"image_{count:03d}"], arrays[f"structures_{count:03d}"] = stored, head.structures
-        if head.excluded is not None:
-            arrays[f"excluded_{count:03d}"] = head.excluded
-        count += 1
-    if not count:
-        raise SystemExit("No scan was found: give a folder with NIfTI, NRRD or MetaImage files.")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f".partial-{target.name}")
-    np.savez_compressed(partial, **arrays)  # type: ignore[arg-type]
-    os.replace(partial, target)
-
-
-def _as_bytes(image: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Return an image scaled to 0–255, its brightest 0.3 % cut off."""
-    low = float(image.min())
-    return np.clip((image - low) / max(np.percentile(image - low, 99.7), 1e-6) * 255, 0, 255).astype(np.uint8)
-
-
-def read(path: Path = HEADS) -> HealthyHeads:
-    """Read the archive."""
-    with np.load(path) as content:
-        names = sorted(n.removeprefix("image_") for n in content.files if n.startswith("image_"))
-        structures = tuple(content[f"structures_{n}"] for n in names)
-        excluded = tuple(
-            content[f"excluded_{n}"] if f"excluded_{n}" in content.files else np.zeros(s.shape, bool)
-            for n, s in zip(names, structures, strict=True)
-        )
-        modalities = tuple(Modality(str(m)) for m in content["modalities"])
-        return HealthyHeads(tuple(content[f"image_{n}"] for n in names), structures, excluded, modalities)
 
 
 class HeadSample(NamedTuple):
@@ -219,7 +45,11 @@ class HeadSample(NamedTuple):
 SHOWN_AS = {Modality.T1: 0.4, Modality.T2: 0.3, Modality.FLAIR: 0.25, Modality.PD: 0.05}
 """What the T1 are made to look like, and how often."""
 
-_LADDER = ((Tissue.VENTRICLE, Tissue.CSF), (Tissue.CORTEX, Tissue.STRIATUM), (Tissue.WHITE, Tissue.WHITE))
+_LADDER = (
+    (Tissue.VENTRICLE, Tissue.CSF),
+    (Tissue.CORTEX, Tissue.STRIATUM),
+    (Tissue.WHITE, Tissue.WHITE),
+)
 """Tissues in the order of their brightness on T1."""
 
 _BRIGHT_FLUID = (Modality.T2, Modality.PD)
@@ -235,7 +65,13 @@ class HeadSampler:
         device: where to draw.
     """
 
-    def __init__(self, heads: HealthyHeads, settings: GeneratorSettings, chosen: Sequence[int], device: torch.device | str = "cpu") -> None:
+    def __init__(
+        self,
+        heads: HealthyHeads,
+        settings: GeneratorSettings,
+        chosen: Sequence[int],
+        device: torch.device | str = "cpu",
+    ) -> None:
         self.settings, self.device = settings, torch.device(device)
         self._images = [torch.from_numpy(heads.images[n]).to(self.device) for n in chosen]
         self._structures = [torch.from_numpy(heads.structures[n]).to(self.device) for n in chosen]
@@ -245,7 +81,9 @@ class HeadSampler:
         twins[Structure.LEFT_WHITE : Structure.MIDLINE_VENTRICLES] ^= 1
         self._mirror = twins
 
-    def __call__(self, batch: int, generator: torch.Generator, change: Change | None = None) -> HeadSample:
+    def __call__(
+        self, batch: int, generator: torch.Generator, change: Change | None = None
+    ) -> HeadSample:
         """Draw ``batch`` heads.
 
         Args:
@@ -266,7 +104,11 @@ class HeadSampler:
             left_out = looked_up(self._excluded[n], place, SPACING_MM)
             scans = _interpolated(self._images[n].float() / 255, place)
             if bool(chance((1,), 0.5, generator)):
-                scans, found, left_out = scans.flip(3), self._mirror[found].flip(2), left_out.flip(2)
+                scans, found, left_out = (
+                    scans.flip(3),
+                    self._mirror[found].flip(2),
+                    left_out.flip(2),
+                )
             shown = (_drawn_modality(generator, self._modalities[1:]), *self._modalities[1:])
             scans[0] = in_contrast(scans[0], found, shown[0], generator, spacing=s.spacing)
             if change is not None:
@@ -275,7 +117,9 @@ class HeadSampler:
             modalities.append(shown)
         images = acquisition.biased(images, generator, spacing=s.spacing)
         images = acquisition.gamma(images, generator)
-        cut = acquisition.slicings(batch, count, s.shape, generator, spacing=s.spacing, thickest_mm=s.thickest_mm)
+        cut = acquisition.slicings(
+            batch, count, s.shape, generator, spacing=s.spacing, thickest_mm=s.thickest_mm
+        )
         images = acquisition.thick_slices(images, cut)
         images = acquisition.noisy(images, generator)
         brain = truth[:, None] > 0
@@ -289,18 +133,27 @@ class HeadSampler:
 
 def _drawn_modality(generator: torch.Generator, others: Sequence[Modality] = ()) -> Modality:
     """Draw what a T1 is made to look like, beside scans of other contrasts."""
-    often = torch.tensor([0.0 if m in others else share for m, share in SHOWN_AS.items()], device=generator.device)
+    often = torch.tensor(
+        [0.0 if m in others else share for m, share in SHOWN_AS.items()], device=generator.device
+    )
     return tuple(SHOWN_AS)[int(torch.multinomial(often, 1, generator=generator))]
 
 
 def tissues_of(structures: Tensor) -> Tensor:
     """`Tissue` + 1 of each `Structure`, 0 for what belongs to no single one."""
-    table = torch.tensor([0 if t is None else t + 1 for t in TISSUE_OF_STRUCTURE], device=structures.device)
+    table = torch.tensor(
+        [0 if t is None else t + 1 for t in TISSUE_OF_STRUCTURE], device=structures.device
+    )
     return table[structures]
 
 
 def in_contrast(
-    image: Tensor, structures: Tensor, modality: Modality, generator: torch.Generator, *, spacing: float = SPACING_MM
+    image: Tensor,
+    structures: Tensor,
+    modality: Modality,
+    generator: torch.Generator,
+    *,
+    spacing: float = SPACING_MM,
 ) -> Tensor:
     """A T1 as another contrast would show that head, with its own partial volumes and widths of fluid; air stays dark.
 
@@ -321,12 +174,18 @@ def in_contrast(
         return anything
     low, mid, high = sorted(float(part.median()) for part in parts)
     low = max(low, 0.02)
-    fluid, grey, white = on_some_scanner((modality,), 1, generator)[0, 0, [a for a, _ in _LADDER]].tolist()
-    knee = float(uniform((1,), 0.5, 0.9, generator))  # where fluid and cortex share a voxel: real heads are blurred by their 2 mm
+    fluid, grey, white = on_some_scanner((modality,), 1, generator)[
+        0, 0, [a for a, _ in _LADDER]
+    ].tolist()
+    knee = float(
+        uniform((1,), 0.5, 0.9, generator)
+    )  # where fluid and cortex share a voxel: real heads are blurred by their 2 mm
     at = torch.tensor([0.0, low, (low + mid) / 2, mid, high, 1.1], device=image.device)
     at = at + torch.arange(6, device=image.device) * 1e-3  # rising
     beneath = fluid if modality in _BRIGHT_FLUID else 0.0
-    to = torch.tensor([beneath, fluid, fluid + knee * (grey - fluid), grey, white, white], device=image.device)
+    to = torch.tensor(
+        [beneath, fluid, fluid + knee * (grey - fluid), grey, white, white], device=image.device
+    )
     place = torch.searchsorted(at, image.clamp(0, 1).contiguous(), right=True).clamp(1, 5) - 1
     share = (image.clamp(0, 1) - at[place]) / (at[place + 1] - at[place])
     inside = to[place] + share * (to[place + 1] - to[place])
@@ -343,7 +202,9 @@ def in_contrast(
 def _interpolated(image: Tensor, place: Tensor) -> Tensor:
     """Linear, 0 outside; ``image`` is (m, k, j, i), ``place`` (3, k, j, i) in mm from the centre."""
     half = torch.tensor(image.shape[1:], device=image.device).reshape(3, 1, 1, 1) * SPACING_MM / 2
-    grid = (place / half).flip(0).movedim(0, -1)[None]  # grid_sample wants (x, y, z) from −1 to 1, edge to edge
+    grid = (
+        (place / half).flip(0).movedim(0, -1)[None]
+    )  # grid_sample wants (x, y, z) from −1 to 1, edge to edge
     return functional.grid_sample(image[None], grid, align_corners=False)[0]
 
 
@@ -361,16 +222,3 @@ def _other_contrast(images: Tensor, generator: torch.Generator) -> Tensor:
     flat, share = left.flatten(1), (at - left).flatten(1)
     low, high = curve.gather(1, flat), curve.gather(1, flat + 1)
     return (low + share * (high - low)).reshape(images.shape)
-
-
-def main(target: Path = HEADS, folder: Path | None = None, without: Path | None = None) -> None:
-    """Prepare the heads, or those of ``--folder``, without those that a file of ``training.purity`` names."""
-    gone = named_by(without) if without else frozenset()
-    write(target, ixi(without=gone) if folder is None else own(folder, gone), gone)
-    print(f"{target}: {target.stat().st_size / 1e6:.1f} MB, {len(read(target).images)} heads, {len(gone)} were to be left out")
-
-
-if __name__ == "__main__":
-    import typer
-
-    typer.run(main)

@@ -17,7 +17,7 @@ from BrainSSLAnomalyLib.preparation.network_grid import upright
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from ..data import DATA, load
+from ..data.files import DATA, load
 from .scans import GAIN, draw_lesions, smooth_noise, with_penumbra
 
 KEPT_TEXTURE = 0.3
@@ -50,13 +50,17 @@ def implanted(seed: int) -> tuple[Study, Volume]:
     healthy = Study({modality: Scan(load(path), modality, path.name)})
     prepared = prepare(healthy)
     mask = lesions_in(prepared, rng, large=seed % 2 == 0)
-    shown = with_penumbra(mask, prepared.posterior[Tissue.WHITE] > 0.5, prepared.reference.spacing, rng)
+    shown = with_penumbra(
+        mask, prepared.posterior[Tissue.WHITE] > 0.5, prepared.reference.spacing, rng
+    )
     scan = with_lesions(prepared, shown, modality, float(rng.uniform(0.45, 1.1)), rng)
     name = f"{path.name}, lesions {seed}"
     return Study({modality: Scan(scan, modality, name)}), scan.with_array(prepared.whole(mask))
 
 
-def lesions_in(prepared: PreparedStudy, rng: np.random.Generator, *, large: bool) -> NDArray[np.float32]:
+def lesions_in(
+    prepared: PreparedStudy, rng: np.random.Generator, *, large: bool
+) -> NDArray[np.float32]:
     """Soft mask (k, j, i) on the box of the brain, 0 to 1; drawn at 1 mm, whatever the slices."""
     study = upright(prepared)
     names = np.stack([study.there(p) for p in prepared.posterior]).argmax(0) + 1
@@ -65,7 +69,11 @@ def lesions_in(prepared: PreparedStudy, rng: np.random.Generator, *, large: bool
 
 
 def with_lesions(
-    prepared: PreparedStudy, mask: NDArray[np.float32], modality: Modality, strength: float, rng: np.random.Generator
+    prepared: PreparedStudy,
+    mask: NDArray[np.float32],
+    modality: Modality,
+    strength: float,
+    rng: np.random.Generator,
 ) -> Volume:
     """The scan with lesions that are as much brighter, or darker, than the white matter around as in `scans.hyperintense`.
 
@@ -77,7 +85,9 @@ def with_lesions(
     own = scan.array[prepared.box].astype(np.float32)
     white = (prepared.posterior[Tissue.WHITE] > 0.9).astype(np.float32)
     width = [RECEIVE_FIELD_MM / mm for mm in scan.spacing]
-    level = ndimage.gaussian_filter(own * white, width) / np.maximum(ndimage.gaussian_filter(white, width), 1e-3)
+    level = ndimage.gaussian_filter(own * white, width) / np.maximum(
+        ndimage.gaussian_filter(white, width), 1e-3
+    )
     texture = 1 + 0.1 * smooth_noise(mask.shape, 4, rng)
     wanted = level * (1 + GAIN[modality] * strength) * texture + KEPT_TEXTURE * (own - level)
     out = scan.array.astype(np.float32).copy()

@@ -11,7 +11,9 @@ from torch.nn import functional
 
 def uniform(shape: Sequence[int], low: float, high: float, generator: torch.Generator) -> Tensor:
     """Uniform numbers between ``low`` and ``high``."""
-    return torch.rand(tuple(shape), generator=generator, device=generator.device) * (high - low) + low
+    return (
+        torch.rand(tuple(shape), generator=generator, device=generator.device) * (high - low) + low
+    )
 
 
 def normal(shape: Sequence[int], generator: torch.Generator) -> Tensor:
@@ -24,7 +26,9 @@ def chance(shape: Sequence[int], probability: float, generator: torch.Generator)
     return torch.rand(tuple(shape), generator=generator, device=generator.device) < probability
 
 
-def smooth_field(batch: int, channels: int, shape: Sequence[int], scale: float, generator: torch.Generator) -> Tensor:
+def smooth_field(
+    batch: int, channels: int, shape: Sequence[int], scale: float, generator: torch.Generator
+) -> Tensor:
     """Gaussian noise with features of about ``scale`` voxels and unit variance.
 
     Args:
@@ -47,11 +51,17 @@ def spread(mask: Tensor, radius: float) -> Tensor:
     Args:
         mask: (b, 1, k, j, i) float, 0 or 1.
     """
-    step = max(1, min(round(radius / 2), min(mask.shape[2:]) // 3))  # thin slabs have no room for more
+    step = max(
+        1, min(round(radius / 2), min(mask.shape[2:]) // 3)
+    )  # thin slabs have no room for more
     pooled = functional.max_pool3d(mask, step, ceil_mode=True) if step > 1 else mask
     blurred = functional.avg_pool3d(functional.max_pool3d(pooled, 3, 1, 1), 3, 1, 1)
     size = tuple(n * step for n in pooled.shape[2:])
-    grown = functional.interpolate(blurred, size=size, mode="trilinear", align_corners=False) if step > 1 else blurred
+    grown = (
+        functional.interpolate(blurred, size=size, mode="trilinear", align_corners=False)
+        if step > 1
+        else blurred
+    )
     k, j, i = mask.shape[2:]
     return grown[:, :, :k, :j, :i]
 

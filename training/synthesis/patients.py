@@ -13,7 +13,7 @@ import numpy as np
 from BrainSSLAnomalyLib.core.anatomy import Tissue
 from BrainSSLAnomalyLib.core.study import Modality, Scan, Study, Volume
 
-from ..data import DATA, load
+from ..data.files import DATA, load
 from .implanted import implanted
 from .scans import draw_lesions, draw_scan, draw_tissues, hyperintense, with_penumbra
 
@@ -29,10 +29,15 @@ def unseen_patients(first: int) -> Iterator[int]:
     return (seed for seed in count(first) if seed % MAPS >= MAPS - HELD_OUT)
 
 
-def unseen_cases(first_patient: int, patients: int, first_implant: int, implants: int) -> list[Case]:
+def unseen_cases(
+    first_patient: int, patients: int, first_implant: int, implants: int
+) -> list[Case]:
     """So many synthetic patients that training never saw, then so many real healthy scans with lesions put in, from these seeds on."""
     seeds = islice(unseen_patients(first_patient), patients)
-    return [*((patient, seed) for seed in seeds), *((implanted, first_implant + n) for n in range(implants))]
+    return [
+        *((patient, seed) for seed in seeds),
+        *((implanted, first_implant + n) for n in range(implants)),
+    ]
 
 
 def patient(seed: int) -> tuple[Study, Volume | None]:
@@ -51,6 +56,8 @@ def patient(seed: int) -> tuple[Study, Volume | None]:
         tissues, affine = draw_tissues(labels, np.random.default_rng(drawing))
         mask = draw_lesions(tissues, rng, large=seed % 3 == 2)
         shown = with_penumbra(mask, tissues == Tissue.WHITE + 1, (1.0, 1.0, 1.0), rng)
-        drawn = draw_scan(labels, order, np.random.default_rng(drawing), change=hyperintense(shown, strength, rng))
+        drawn = draw_scan(
+            labels, order, np.random.default_rng(drawing), change=hyperintense(shown, strength, rng)
+        )
         lesions = Volume(mask, affine)
     return Study({m: Scan(v, m, f"synthetic {seed}") for m, v in drawn.scans.items()}), lesions

@@ -14,7 +14,7 @@ from BrainSSLAnomalyLib.core.study import Modality, Volume
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from ..data import freesurfer_tissues
+from ..data.labels import freesurfer_tissues
 from .contrasts import TYPICAL
 
 GAIN = {Modality.T1: -0.45, Modality.T2: 1.0, Modality.PD: 0.35, Modality.FLAIR: 0.75}
@@ -36,16 +36,26 @@ class DrawnScan:
     grid: NDArray[np.float64]
 
 
-def smooth_noise(shape: tuple[int, ...], scale: float, rng: np.random.Generator) -> NDArray[np.float32]:
+def smooth_noise(
+    shape: tuple[int, ...], scale: float, rng: np.random.Generator
+) -> NDArray[np.float32]:
     """Gaussian noise of unit variance with features of ``scale`` voxels."""
     if scale <= 1:
         return rng.standard_normal(shape, np.float32)
     small = rng.standard_normal([max(3, round(n / scale) + 2) for n in shape], np.float32)
-    grown = ndimage.zoom(small, [n / m for n, m in zip(shape, small.shape, strict=True)], order=1, grid_mode=True, mode="nearest")
+    grown = ndimage.zoom(
+        small,
+        [n / m for n, m in zip(shape, small.shape, strict=True)],
+        order=1,
+        grid_mode=True,
+        mode="nearest",
+    )
     return grown / max(float(grown.std()), 1e-6)
 
 
-def draw_tissues(labels: Volume, rng: np.random.Generator) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
+def draw_tissues(
+    labels: Volume, rng: np.random.Generator
+) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
     """Label map → tissues on its box in canonical order, warped smoothly; mirrored half of the time."""
     tissues = freesurfer_tissues()[labels.array.astype(int)]
     brain = (tissues > 0) & (tissues <= Tissue.CEREBELLUM_CORTEX + 1)
@@ -60,7 +70,12 @@ def draw_tissues(labels: Volume, rng: np.random.Generator) -> tuple[NDArray[np.u
 
 
 def draw_scan(
-    labels: Volume, modalities: tuple[Modality, ...], rng: np.random.Generator, *, stripped: bool | None = None, change=None
+    labels: Volume,
+    modalities: tuple[Modality, ...],
+    rng: np.random.Generator,
+    *,
+    stripped: bool | None = None,
+    change=None,
 ) -> DrawnScan:
     """A healthy scan in every modality asked for.
 
@@ -101,7 +116,11 @@ def draw_scan(
             image = change(image, modality, means)
         image *= np.exp(smooth_noise(shape, 90, rng) * rng.uniform(0.02, 0.12))
         image = ndimage.gaussian_filter(np.maximum(image, 0), rng.uniform(0.3, 0.7))
-        image += rng.uniform(0.008, 0.04) * rng.standard_normal(shape, np.float32) * float(means[Tissue.WHITE])
+        image += (
+            rng.uniform(0.008, 0.04)
+            * rng.standard_normal(shape, np.float32)
+            * float(means[Tissue.WHITE])
+        )
         image = np.abs(image) * rng.uniform(80, 1000)
         if stripped:
             image = image * brain
@@ -115,7 +134,9 @@ def _rim(tissues: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.flo
     distance = ndimage.distance_transform_edt(~ventricle)
     width = rng.uniform(0.8, 2.2)
     patchy = np.clip(0.6 + 0.5 * smooth_noise(tissues.shape, 18, rng), 0, 1.5)
-    return np.where((tissues == Tissue.WHITE + 1), np.exp(-((distance / width) ** 2)) * patchy, 0).astype(np.float32)
+    return np.where(
+        (tissues == Tissue.WHITE + 1), np.exp(-((distance / width) ** 2)) * patchy, 0
+    ).astype(np.float32)
 
 
 def _thickened(volume: Volume, thick: float) -> Volume:
@@ -135,7 +156,9 @@ def _thickened(volume: Volume, thick: float) -> Volume:
     return Volume(np.ascontiguousarray(array[tuple(index)]), affine)
 
 
-def draw_lesions(tissues: NDArray[np.uint8], rng: np.random.Generator, *, large: bool) -> NDArray[np.float32]:
+def draw_lesions(
+    tissues: NDArray[np.uint8], rng: np.random.Generator, *, large: bool
+) -> NDArray[np.float32]:
     """Soft lesion mask, 0–1: a handful of small white-matter lesions near the ventricles and cortex, or one large tumour."""
     white = tissues == Tissue.WHITE + 1
     mask = np.zeros(tissues.shape, np.float32)
@@ -143,14 +166,27 @@ def draw_lesions(tissues: NDArray[np.uint8], rng: np.random.Generator, *, large:
     near = np.exp(-ndimage.distance_transform_edt(tissues != Tissue.VENTRICLE + 1) / 8)
     weight = white * (0.15 + near)
     for _ in range(1 if large else int(rng.integers(3, 25))):
-        centre = np.array(np.unravel_index(rng.choice(weight.size, p=(weight / weight.sum()).ravel()), weight.shape))
-        ml = np.exp(rng.uniform(np.log(10), np.log(100))) if large else np.exp(rng.uniform(np.log(0.015), np.log(3)))
+        centre = np.array(
+            np.unravel_index(
+                rng.choice(weight.size, p=(weight / weight.sum()).ravel()), weight.shape
+            )
+        )
+        ml = (
+            np.exp(rng.uniform(np.log(10), np.log(100)))
+            if large
+            else np.exp(rng.uniform(np.log(0.015), np.log(3)))
+        )
         radius = np.cbrt(ml * 1000 * 3 / 4 / np.pi)
         reach = int(np.ceil(2 * radius)) + 2
         low, high = np.maximum(centre - reach, 0), np.minimum(centre + reach, tissues.shape)
         box = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
         grid = np.indices([b - a for a, b in zip(low, high, strict=True)], np.float32)
-        apart = np.sqrt(sum(((grid[n] + low[n] - centre[n]) * s) ** 2 for n, s in enumerate(rng.uniform(0.75, 1.3, 3))))
+        apart = np.sqrt(
+            sum(
+                ((grid[n] + low[n] - centre[n]) * s) ** 2
+                for n, s in enumerate(rng.uniform(0.75, 1.3, 3))
+            )
+        )
         wobble = 0.25 * smooth_noise(apart.shape, max(3.0, radius / 1.5), rng)
         blob = np.clip((1 + wobble - apart / radius) * radius / 1.2 + 0.5, 0, 1)
         mask[box] = np.maximum(mask[box], blob)
@@ -159,7 +195,10 @@ def draw_lesions(tissues: NDArray[np.uint8], rng: np.random.Generator, *, large:
 
 
 def with_penumbra(
-    mask: NDArray[np.float32], white: NDArray[np.bool_], spacing: Sequence[float], rng: np.random.Generator
+    mask: NDArray[np.float32],
+    white: NDArray[np.bool_],
+    spacing: Sequence[float],
+    rng: np.random.Generator,
 ) -> NDArray[np.float32]:
     """What lesions make of the picture: beyond their edge something fainter in the white matter around, which raters leave out.
 
@@ -177,7 +216,9 @@ def hyperintense(mask: NDArray[np.float32], strength: float, rng: np.random.Gene
     """A change for `draw_scan`: bright on T2, PD and FLAIR, dark on T1, by ``strength`` times the white–grey contrast and more."""
     texture = 1 + 0.15 * smooth_noise(mask.shape, 4, rng)
 
-    def change(image: NDArray[np.float32], modality: Modality, means: NDArray[np.float64]) -> NDArray[np.float32]:
+    def change(
+        image: NDArray[np.float32], modality: Modality, means: NDArray[np.float64]
+    ) -> NDArray[np.float32]:
         white = means[Tissue.WHITE]
         target = white * (1 + GAIN[modality] * strength)
         return image * (1 - mask) + mask * target * texture

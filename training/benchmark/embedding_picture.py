@@ -1,0 +1,149 @@
+"""``python -m training.benchmark.embedding_picture``: what the network's embeddings of whole scans look like, healthy and not.
+
+A PCA of healthy embeddings alone, so that anomalies lie where healthy variation puts them, on the left as they are and on the right
+around the healthy mean of each contrast; and the AUROC of their Mahalanobis distance (`scan_embeddings`). Scans of patients are shown
+with ``--evaluation`` alone: the measuring set is opened on purpose or not at all.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from BrainSSLAnomalyLib.core.study import Modality
+from numpy.typing import NDArray
+
+from ..data.embeddings import (
+    ANOMALOUS,
+    HEALTHY,
+    LESIONS,
+    MADE,
+    MADE_LESIONS,
+    REAL,
+    Point,
+    centres,
+    distances,
+    points,
+    tasks,
+)
+from ..engine.processes import processes
+from .summary import auroc
+
+PICTURE = Path("docs/images/embedding.png")
+COLOURS = {REAL: "#1f5fa8", MADE: "#86b8e8", LESIONS: "#d1495b", MADE_LESIONS: "#edae49"}
+OTHERS = ("#2a9d5c", "#7b4fa3", "#8c6d46", "#111111", "#e377c2")
+MARKERS = {Modality.FLAIR: "^", Modality.T2: "s", Modality.T1: "o"}
+
+
+def picture(scans: Sequence[Point]) -> bytes:
+    """A PNG: the first two principal components of healthy embeddings, as they are and around the healthy mean of each contrast."""
+    from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
+
+    groups = list(dict.fromkeys(p.group for p in scans))
+    others = iter(OTHERS * len(groups))
+    colours = {g: COLOURS.get(g) or next(others) for g in groups}
+    means = centres([p for p in scans if p.group in HEALTHY])
+    figure = Figure(figsize=(10, 5.4), dpi=100)
+    axes: Any = figure.subplots(1, 2)
+    whole = np.stack([p.embedding for p in scans])
+    around = whole - np.stack([means[p.modality] for p in scans])
+    titles = ("whole scans", "the same, each contrast around its healthy mean")
+    for ax, title, embeddings in zip(axes, titles, (whole, around), strict=True):
+        places, (first, second) = _components(embeddings, [p.group in HEALTHY for p in scans])
+        for scan, (x, y) in zip(scans, places, strict=True):
+            ax.scatter(
+                x,
+                y,
+                34,
+                colours[scan.group],
+                marker=MARKERS[scan.modality],
+                alpha=0.85,
+                edgecolors="white",
+                linewidths=0.4,
+            )
+        ax.set_title(title, fontsize=10)
+        ax.set_xlabel(f"component 1 ({first:.0%} of the variance of healthy scans)")
+        ax.set_ylabel(f"component 2 ({second:.0%} of the variance of healthy scans)")
+        ax.tick_params(labelsize=8)
+        ax.spines[["top", "right"]].set_visible(False)
+    counts = {g: sum(p.group == g for p in scans) for g in groups}
+    keys = [
+        Line2D([], [], marker="o", ls="", color=colours[g], label=f"{g} ({counts[g]})")
+        for g in groups
+    ]
+    shown = [m for m in MARKERS if any(p.modality is m for p in scans)]
+    keys += [
+        Line2D([], [], marker=MARKERS[m], ls="", color="#888888", label=m.value) for m in shown
+    ]
+    figure.legend(handles=keys, fontsize=8, frameon=False, loc="lower center", ncols=4)
+    figure.tight_layout(rect=(0, 0.06 + 0.035 * (len(keys) // 4), 1, 1))
+    stream = io.BytesIO()
+    figure.savefig(stream, format="png")
+    return stream.getvalue()
+
+
+def _components(
+    embeddings: NDArray[np.float32], healthy: Sequence[bool]
+) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+    """(n, 2) places on the first two principal components of the healthy ones, and the share of their variance that each explains."""
+    from sklearn.decomposition import PCA
+
+    fitted = PCA(2, random_state=0).fit(embeddings[np.asarray(healthy)])
+    return fitted.transform(embeddings), fitted.explained_variance_ratio_
+
+
+def main(
+    target: Annotated[Path, typer.Option(help="The picture.")] = PICTURE,
+    real: Annotated[int, typer.Option(help="Real healthy T1.")] = 10,
+    made: Annotated[
+        int, typer.Option(help="Synthetic healthy patients; twice as many with lesions.")
+    ] = 3,
+    lesions: Annotated[int, typer.Option(help="Healthy scans with lesions put in.")] = 9,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="One or two of everything, to try it.")
+    ] = False,
+    evaluation: Annotated[
+        bool,
+        typer.Option("--evaluation", help="Show patients too: an opening of the measuring set."),
+    ] = False,
+    workers: int = 2,
+) -> None:
+    """Draw the picture and print the AUROC."""
+    real, made, lesions = (2, 1, 1) if quick else (real, made, lesions)
+    todo = list(tasks(real, made, lesions, evaluation))
+    if workers > 1:
+        with processes(workers) as pool:
+            scans = [p for found in pool.map(points, todo) for p in found]
+    else:
+        scans = [p for task in todo for p in points(task)]
+    far = distances(scans)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_name(f".partial-{target.name}")
+    partial.write_bytes(picture(scans))
+    os.replace(partial, target)
+    patients = dict.fromkeys(p.group for p in scans if p.group not in (*HEALTHY, *ANOMALOUS))
+    typer.echo("AUROC of the Mahalanobis distance:")
+    for ill, healthy in (
+        ((LESIONS,), (REAL,)),
+        ((MADE_LESIONS,), (MADE,)),
+        (ANOMALOUS, HEALTHY),
+        *(((g,), HEALTHY) for g in patients),
+    ):
+        first, second = (
+            [d for p, d in zip(scans, far, strict=True) if p.group in groups]
+            for groups in (ill, healthy)
+        )
+        if first and second:
+            names = f"{' and '.join(ill)} ({len(first)}) against {' and '.join(healthy)} ({len(second)})"
+            typer.echo(f"{auroc(first, second):.2f} {names}")
+    typer.echo(f"{target}: {target.stat().st_size / 1000:.0f} kB")
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,165 @@
+"""Embeddings of whole scans, healthy and not, and how far from healthy they are: Ledoit and Wolf's shrunken covariance.
+
+The contrast is most of what tells scans apart, so distances are around the healthy mean of each contrast. A scan is measured against
+healthy scans of other people, so that one with lesions put in gains nothing from its own healthy original.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import torch
+from BrainSSLAnomalyLib.core.study import Modality, Scan, Study
+from BrainSSLAnomalyLib.detection.network_detector import NetworkInput, network_input
+from BrainSSLAnomalyLib.network.model import Model
+from numpy.typing import NDArray
+from torch.nn import functional
+
+from ..benchmark import cases
+from ..engine.processes import prepared_as_shipped, shipped_model
+from ..synthesis.implanted import implanted
+from ..synthesis.patients import MAPS, patient, unseen_patients
+from .files import DATA, load
+
+SHOWN = (Modality.FLAIR, Modality.T2, Modality.T1)
+FEWEST = 3
+"""Healthy scans of other people that a scan is measured against, at least."""
+
+EVERY = 3
+"""Of the slices across each axis, every so many is looked at."""
+
+REAL, MADE, LESIONS, MADE_LESIONS = (
+    "healthy",
+    "synthetic healthy",
+    "lesions put into healthy scans",
+    "synthetic with lesions",
+)
+HEALTHY, ANOMALOUS = (REAL, MADE), (LESIONS, MADE_LESIONS)
+FIRST_SEED = 9000
+"""Beyond the seeds that the fusion is fitted on and healthy scans are measured with."""
+
+Task = tuple[str, Any]
+
+
+@dataclass(frozen=True)
+class Point:
+    """One scan as the network sees it.
+
+    Attributes:
+        group: what is known of it.
+        modality: the one contrast that was shown.
+        person: whose it is: scans of one person are never measured against each other.
+        embedding: (e,) unit length.
+    """
+
+    group: str
+    modality: Modality
+    person: str
+    embedding: NDArray[np.float32]
+
+
+def tasks(real: int, made: int, lesions: int, evaluation: bool) -> Iterator[Task]:
+    """Group, and what `points` needs to get its scans.
+
+    Args:
+        real: healthy T1 of the calibration set, besides one person's FLAIR and T2.
+        made: synthetic patients, each in three contrasts, twice as many with lesions.
+        lesions: healthy scans with lesions put in.
+    """
+    healthy = DATA / "healthy"
+    yield from (
+        (REAL, (Modality.T1, p))
+        for p in sorted((healthy / "ixi_t1_2mm" / "calibration").glob("*_T1.nii.gz"))[:real]
+    )
+    yield from (
+        (REAL, (m, healthy / "singles" / f"a_{m.value}.nii.gz"))
+        for m in (Modality.FLAIR, Modality.T2)
+    )
+    for count, ill in ((made, False), (2 * made, True)):
+        seeds = (s for s in unseen_patients(FIRST_SEED) if (s % 3 > 0) == ill)
+        yield from ((MADE_LESIONS if ill else MADE, seed) for seed in islice(seeds, count))
+    yield from ((LESIONS, FIRST_SEED + n) for n in range(lesions))
+    if evaluation:
+        yield from ((case.group, case) for case in cases.patients())
+
+
+def points(task: Task, model: Model | None = None) -> list[Point]:
+    """The embeddings of one task's scans, each contrast alone; by the shipped network unless another is given."""
+    group, what = task
+    if group == REAL:
+        study, person = (
+            Study({what[0]: Scan(load(what[1]), what[0], what[1].name)}),
+            what[1].name.split("_")[0],
+        )
+    elif group == LESIONS:
+        study, _ = implanted(what)
+        person = study.reference.source.split("_")[0]
+    elif group in (MADE, MADE_LESIONS):
+        study, person = patient(what)[0], f"map {what % MAPS}"
+    else:
+        study, person = what.study(), what.name
+    prepared, network = prepared_as_shipped(study), (model or shipped_model()).network
+    return [
+        Point(group, m, person, embedding(network_input(prepared, (m,)), network))
+        for m in study.modalities
+        if m in SHOWN
+    ]
+
+
+def embedding(given: NetworkInput, network: Any, every: int = EVERY) -> NDArray[np.float32]:
+    """(e,) unit length: mean over the slices that hold brain, across every axis that is sharp enough."""
+    found, there = [], torch.from_numpy(given.present)
+    for axis in given.study.axes:
+        inside = np.flatnonzero(given.study.brain.any(tuple(a for a in range(3) if a != axis)))[
+            ::every
+        ]
+        slices = torch.from_numpy(
+            np.ascontiguousarray(np.moveaxis(given.images, axis + 1, 0)[inside])
+        )
+        more = (0, -slices.shape[-1] % network.multiple, 0, -slices.shape[-2] % network.multiple)
+        with torch.inference_mode():
+            for some in functional.pad(slices, more).split(8):
+                found.append(network.embedding(some, there.expand(len(some), -1)).float())
+    return functional.normalize(torch.cat(found).mean(0), dim=0).numpy()
+
+
+def centres(healthy: Sequence[Point]) -> dict[Modality, NDArray[np.float32]]:
+    """Mean embedding of the healthy scans of each contrast."""
+    return {
+        m: np.mean([p.embedding for p in healthy if p.modality is m], axis=0)
+        for m in {p.modality for p in healthy}
+    }
+
+
+def distances(scans: Sequence[Point]) -> NDArray[np.float64]:
+    """Mahalanobis distance of every scan from the healthy scans of its contrast and of other people, in standard deviations.
+
+    The covariance is that of all contrasts around their own means.
+
+    Raises:
+        SystemExit: there are too few healthy people.
+    """
+    from sklearn.covariance import LedoitWolf
+
+    fitted: dict[str, tuple[dict[Modality, NDArray[np.float32]], Any]] = {}
+    out = []
+    for scan in scans:
+        if scan.person not in fitted:
+            others = [p for p in scans if p.group in HEALTHY and p.person != scan.person]
+            means = centres(others)
+            if len(others) < FEWEST:
+                raise SystemExit("Too few healthy people: show more.")
+            away = [p.embedding - means[p.modality] for p in others]
+            fitted[scan.person] = (
+                means,
+                LedoitWolf(assume_centered=True).fit(np.asarray(away, float)),
+            )
+        means, gaussian = fitted[scan.person]
+        if scan.modality not in means:
+            raise SystemExit(f"Too few healthy people with a {scan.modality.value}: show more.")
+        out.append(float(gaussian.mahalanobis((scan.embedding - means[scan.modality])[None])[0]))
+    return np.sqrt(np.array(out) / len(scans[0].embedding))

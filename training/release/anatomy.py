@@ -1,0 +1,204 @@
+"""Learn the bundled anatomy from label maps: ``python -m training.release.anatomy``.
+
+Each label map is drawn as a T1-like brain, registered affinely to the MNI152 T1 that ships with nilearn (space only:
+no intensity of it is kept), and its tissues are averaged on the template grid. Lobes come from the IXI training
+subjects with their MUSE labels. About 10 minutes on two cores.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import SimpleITK as sitk
+from BrainSSLAnomalyLib.core.anatomy import (
+    COARSE_AFFINE,
+    COARSE_SHAPE,
+    INTRACRANIAL,
+    TEMPLATE_AFFINE,
+    TEMPLATE_SHAPE,
+    Region,
+    Tissue,
+)
+from BrainSSLAnomalyLib.core.resampling import ras_matrix, resample, to_sitk
+from BrainSSLAnomalyLib.core.study import Volume
+from numpy.typing import NDArray
+from rich.progress import track
+from scipy import ndimage
+
+from ..data.files import DATA, load
+from ..data.labels import MUSE_BRAINSTEM, MUSE_CEREBELLUM_MIDLINE, freesurfer_tissues, muse_regions
+
+OUT = Path(__file__).resolve().parents[2] / "BrainSSLAnomaly" / "Resources" / "Anatomy"
+
+T1_LIKE = {Tissue.WHITE: 1.0, Tissue.CORTEX: 0.68, Tissue.STRIATUM: 0.75, Tissue.THALAMUS: 0.88, Tissue.VENTRICLE: 0.15,
+           Tissue.CSF: 0.15, Tissue.BRAINSTEM: 0.95, Tissue.CEREBELLUM_WHITE: 0.95, Tissue.CEREBELLUM_CORTEX: 0.65}  # fmt: skip
+
+
+def mni_t1() -> sitk.Image:
+    """The skull-stripped MNI152 T1 at 2 mm."""
+    from nilearn.datasets import load_mni152_template
+
+    image = load_mni152_template(resolution=2)
+    return to_sitk(Volume(np.asarray(image.dataobj, np.float32).T, image.affine))
+
+
+def affine_to_mni(moving: Volume, mni: sitk.Image) -> NDArray[np.float64]:
+    """(4, 4): RAS mm of MNI → RAS mm of ``moving``, by correlation of two T1-like brains."""
+    fixed, image = mni, to_sitk(moving)
+    start = sitk.CenteredTransformInitializer(
+        fixed, image, sitk.AffineTransform(3), sitk.CenteredTransformInitializerFilter.MOMENTS
+    )
+    method = sitk.ImageRegistrationMethod()
+    method.SetMetricAsCorrelation()
+    method.SetMetricSamplingStrategy(method.REGULAR)
+    method.SetMetricSamplingPercentage(0.25)
+    method.SetInterpolator(sitk.sitkLinear)
+    method.SetOptimizerAsRegularStepGradientDescent(2.0, 1e-3, 200, relaxationFactor=0.6)
+    method.SetOptimizerScalesFromPhysicalShift()
+    method.SetShrinkFactorsPerLevel([4, 2, 1])
+    method.SetSmoothingSigmasPerLevel([4, 2, 1])
+    method.SetSmoothingSigmasAreSpecifiedInPhysicalUnits(True)
+    method.SetInitialTransform(start, inPlace=False)
+    return ras_matrix(method.Execute(fixed, image))
+
+
+def tissue_maps(labels: Volume, mni: sitk.Image) -> NDArray[np.float32]:
+    """(11, k, j, i) of one label map on the coarse grid."""
+    tissues = freesurfer_tissues()[labels.array.astype(int)]
+    brain = np.zeros(tissues.shape, np.float32)
+    for tissue, value in T1_LIKE.items():
+        brain[tissues == tissue + 1] = value
+    brain[(tissues == Tissue.CSF + 1) & ~ndimage.binary_dilation(brain > 0.5, iterations=2)] = 0
+    half = ndimage.zoom(brain, 0.5, order=1, grid_mode=True, mode="nearest")
+    affine = labels.affine @ np.array(
+        [[2.0, 0, 0, 0.5], [0, 2, 0, 0.5], [0, 0, 2, 0.5], [0, 0, 0, 1]]
+    )
+    world = affine_to_mni(Volume(half, affine), mni)
+    maps = np.zeros((len(Tissue), *COARSE_SHAPE), np.float32)
+    for tissue in Tissue:
+        smooth = ndimage.gaussian_filter((tissues == tissue + 1).astype(np.float32), 0.7)
+        maps[tissue] = resample(Volume(smooth, labels.affine), COARSE_SHAPE, COARSE_AFFINE, world)
+    return maps
+
+
+def distance_to(mask: NDArray[np.bool_], limit: float = 60.0) -> NDArray[np.float32]:
+    """Distance in mm on the coarse grid, cut at ``limit``."""
+    if not mask.any():
+        return np.full(mask.shape, limit, np.float32)
+    return np.minimum(ndimage.distance_transform_edt(~mask, sampling=2.0), limit).astype(np.float32)
+
+
+def learn_tissues() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Mean tissue probabilities, and mean distances to (ventricle, cortex), over all label maps and their mirror images."""
+    mni = mni_t1()
+    heads, brains, distances = [], [], []
+    for path in track(
+        sorted((DATA / "labels" / "synthseg").glob("training_seg_*.nii.gz")), "Whole heads"
+    ):
+        maps = tissue_maps(load(path), mni)
+        heads.append(maps)
+        names = maps.argmax(0)
+        present = maps.max(0) > 0.3
+        distances.append(
+            np.stack(
+                [distance_to((names == t) & present) for t in (Tissue.VENTRICLE, Tissue.CORTEX)]
+            )
+        )
+    for path in track(sorted((DATA / "labels" / "synthsr").glob("brain*_labels.nii.gz")), "Brains"):
+        brains.append(tissue_maps(load(path), mni))
+    mean = np.mean(heads, 0)
+    # Brain-only maps know nothing of what surrounds the brain: they count where the tissues inside it are told apart.
+    inner = [t for t in INTRACRANIAL if t is not Tissue.CSF]
+    both = np.concatenate([np.stack(heads)[:, inner], np.stack(brains)[:, inner]])
+    shared = both.mean(0)
+    scale = mean[inner].sum(0) / np.maximum(shared.sum(0), 1e-6)
+    mean[inner] = np.where(shared.sum(0) > 1e-3, shared * scale, 0)
+    mean = (mean + mean[..., ::-1]) / 2
+    apart = np.mean(distances, 0)
+    return mean.astype(np.float32), ((apart + apart[..., ::-1]) / 2).astype(np.float32)
+
+
+def learn_lobes() -> NDArray[np.float32]:
+    """(32, k, j, i) probability of each region on the template grid at 2 mm, from the IXI training subjects."""
+    mni = mni_t1()
+    votes = np.zeros((len(Region), *COARSE_SHAPE), np.float32)
+    table = muse_regions()
+    paths = sorted((DATA / "labels" / "ixi_dlmuse_2mm" / "train").glob("*_DLMUSE.nii.gz"))[:30]
+    for path in track(paths, "Lobes"):
+        labels = load(path)
+        scan = load(DATA / "healthy" / "ixi_t1_2mm" / "train" / path.name.replace("_DLMUSE", "_T1"))
+        codes = labels.array.astype(int)
+        world = affine_to_mni(Volume(scan.array * (codes > 1), scan.affine), mni)
+        regions = table[codes]
+        r = right_of_midline(labels, codes)
+        regions[codes == MUSE_BRAINSTEM] = np.where(
+            r, Region.RIGHT_BRAINSTEM, Region.LEFT_BRAINSTEM
+        )[codes == MUSE_BRAINSTEM]
+        vermis = np.isin(codes, MUSE_CEREBELLUM_MIDLINE)
+        regions[vermis] = np.where(r, Region.RIGHT_CEREBELLUM, Region.LEFT_CEREBELLUM)[vermis]
+        for region in np.unique(regions[regions > 0]):
+            votes[region] += resample(
+                Volume((regions == region).astype(np.float32), labels.affine),
+                COARSE_SHAPE,
+                COARSE_AFFINE,
+                world,
+            )
+    return (votes / len(paths)).astype(np.float32)
+
+
+def right_of_midline(labels: Volume, codes: NDArray) -> NDArray[np.bool_]:
+    """Where a voxel lies right of the plane through corpus callosum, brainstem and third ventricle, in the scan's own space."""
+    k, j, i = np.nonzero(np.isin(codes, (95, MUSE_BRAINSTEM, 4, 11)))
+    middle = (labels.affine @ np.stack([i, j, k, np.ones_like(i)]))[0].mean()
+    grid = np.indices(codes.shape)
+    right = sum(labels.affine[0, n] * grid[2 - n] for n in range(3)) + labels.affine[0, 3]
+    return right > middle
+
+
+def region_map(votes: NDArray[np.float32], tissues: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """One code a voxel on the template grid: the likeliest region, the nearest lobe where none was seen inside the skull."""
+    inside = tissues[list(INTRACRANIAL)].sum(0) > 0.05
+    smooth = np.stack([ndimage.gaussian_filter(v, 1.0) for v in votes])
+    winner = smooth.argmax(0).astype(np.uint8)
+    known = smooth.max(0) > 0.02
+    nearest = ndimage.distance_transform_edt(~known, return_distances=False, return_indices=True)
+    codes = np.where(inside, winner[tuple(nearest)], 0)
+    fine = np.zeros(TEMPLATE_SHAPE, np.uint8)
+    best = np.zeros(TEMPLATE_SHAPE, np.float32)
+    for code in np.unique(
+        codes[codes > 0]
+    ):  # each region is enlarged smoothly, then the strongest wins: no 2 mm stairs
+        grown = resample(Volume(ndimage.gaussian_filter((codes == code).astype(np.float32), 0.6), COARSE_AFFINE),
+                         TEMPLATE_SHAPE, TEMPLATE_AFFINE)  # fmt: skip
+        better = grown > np.maximum(best, 0.25)
+        fine[better], best[better] = code, grown[better]
+    return fine
+
+
+def save(name: str, array: NDArray[np.uint8], affine: NDArray[np.float64]) -> None:
+    """(…, k, j, i) uint8 as NIfTI."""
+    OUT.mkdir(parents=True, exist_ok=True)
+    image = nib.Nifti1Image(np.ascontiguousarray(array.T), affine)
+    image.header.set_xyzt_units("mm")
+    nib.save(image, OUT / name)
+
+
+def main() -> None:
+    """Make every file of the bundled anatomy."""
+    tissues, distances = learn_tissues()
+    quantised = (
+        np.clip(np.round(tissues * 85), 0, 85).astype(np.uint8) * 3
+    )  # steps of 1/85: half the file size
+    save("tissues.nii.gz", quantised, COARSE_AFFINE)
+    save(
+        "distances.nii.gz", np.clip(np.round(distances * 4), 0, 255).astype(np.uint8), COARSE_AFFINE
+    )
+    save("regions.nii.gz", region_map(learn_lobes(), tissues), TEMPLATE_AFFINE)
+    for path in sorted(OUT.glob("*.nii.gz")):
+        print(f"{path.name}: {path.stat().st_size / 1e6:.2f} MB")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,383 @@
+"""``python -m training.release.model results/anomaly_cpu/weights.safetensors``: everything that ships in ``Resources/Model``.
+
+1. The weights, in half precision, with their SHA-256.
+2. What healthy patches look like to the network: slices of held-out label maps and of real healthy heads.
+3. The weights of the fusion, fitted on lesions that were put into synthetic patients, from label maps that the network has not seen,
+   and into real healthy scans (`synthesis.implanted`), in equal parts; sets of modalities that no real scan shows borrow those of their
+   parts.
+4. How unusual healthy brains get by every score: as in ``build_healthy_table``.
+
+About 40 minutes on two cores. Version and changelog in the metadata are written by hand.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import combinations
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import torch
+import typer
+from BrainSSLAnomalyLib.core.resampling import resample
+from BrainSSLAnomalyLib.core.settings import Device, ScoreName
+from BrainSSLAnomalyLib.core.study import Modality
+from BrainSSLAnomalyLib.detection import network_detector as hybrid
+from BrainSSLAnomalyLib.detection.detect import (
+    peak_deviation,
+    scored_voxels,
+    statistics,
+    zscore_maps,
+)
+from BrainSSLAnomalyLib.network.bundle import METADATA, WEIGHTS, sha256
+from BrainSSLAnomalyLib.network.model import BUNDLE, PATCHES, load_model
+from BrainSSLAnomalyLib.preparation import PreparedStudy
+from BrainSSLAnomalyLib.scoring.exceedance import table_key
+from BrainSSLAnomalyLib.scoring.fusion import FEATURES, LIMITS, features
+from safetensors.torch import load_file, save_file
+from scipy.stats import trim_mean
+
+from ..data import heads
+from ..data.label_archive import ARCHIVE, read
+from ..engine.processes import prepared_as_shipped, processes, shipped_model
+from ..synthesis.implanted import implanted
+from ..synthesis.patients import Case, unseen_cases
+from ..tasks.anomaly import AnomalySettings, shipped
+from ..tasks.slices import SliceSampler, SliceSettings
+from ..train import read_config
+from .exceedance import ENOUGH, TRIMMED, bounded, healthy_studies, healthy_volume, subsets
+
+FOLDER = Path(__file__).resolve().parents[2] / "BrainSSLAnomaly" / "Resources" / BUNDLE
+FUSION, HEALTHY = FOLDER / "configs" / "fusion.json", FOLDER / "configs" / "healthy.json"
+
+SETS = (
+    (Modality.FLAIR,),
+    (Modality.T2,),
+    (Modality.T1,),
+    (Modality.T2, Modality.T1),
+    (Modality.FLAIR, Modality.T2),
+    (Modality.FLAIR, Modality.T2, Modality.T1),
+)
+"""Sets of modalities that are fitted and measured; others borrow from the most similar."""
+
+MOST_LESION, MOST_HEALTHY = 4000, 20_000
+"""Voxels taken from a synthetic patient to fit the fusion."""
+
+RANGES: dict[ScoreName, tuple[float, float]] = {
+    ScoreName.FUSED: (-14, 16),
+    ScoreName.LOGIT: (-12, 12),
+    ScoreName.L1: (0, 6),
+    ScoreName.L2: (0, 30),
+    ScoreName.SSIM: (0, 1.8),
+    ScoreName.EUCLIDEAN: (0, 2),
+    ScoreName.COSINE: (0, 2),
+    ScoreName.MAHALANOBIS: (0, 10),
+    ScoreName.KDE: (-5, 25),
+    ScoreName.ASYMMETRY: (-10, 10),
+}
+"""Of the levels in the tables."""
+
+LEVELS = 150
+
+
+def write_weights(weights: Path, config: str) -> None:
+    """Step 1."""
+    settings = read_config(config)[0]
+    if not isinstance(settings, AnomalySettings):
+        raise typer.BadParameter(f"{config} trains another network", param_hint="--config")
+    _about(network_settings=settings.network.to_dict())
+    _save(
+        FOLDER.joinpath(*WEIGHTS),
+        {
+            k: v.half() if v.is_floating_point() else v
+            for k, v in shipped(load_file(weights)).items()
+        },
+    )
+    _about(weights_sha256=sha256(FOLDER.joinpath(*WEIGHTS)))
+
+
+def write_patches(archive: Path, real_heads: Path, batches: int = 30) -> None:
+    """Step 2."""
+    from sklearn.covariance import LedoitWolf
+
+    if not FOLDER.joinpath(*PATCHES).is_file():  # the model loads only whole
+        empty = {
+            "mean": torch.zeros(1),
+            "precision": torch.zeros(1, 1),
+            "sample": torch.zeros(1, 1),
+        }
+        _save(FOLDER.joinpath(*PATCHES), empty)
+        _about(healthy_patches_sha256=sha256(FOLDER.joinpath(*PATCHES)))
+    network = load_model(Device.CPU).network
+    found = []
+    samplers = [SliceSampler(read(archive), SliceSettings(), held_out=True)]
+    samplers.append(SliceSampler(read(archive), SliceSettings(real=1.0), heads.read(real_heads)))
+    generator = torch.Generator().manual_seed(11)
+    with torch.inference_mode():
+        for n in range(batches):
+            batch = samplers[n % 3 == 2](1, generator)
+            found.append(_inside(network(batch.healthy, batch.present).patches, batch.inside))
+    patches = torch.cat(found)
+    patches = patches[torch.randperm(len(patches), generator=generator)]
+    fitted = LedoitWolf().fit(patches.double().numpy())
+    arrays = {
+        "mean": torch.from_numpy(fitted.location_),
+        "precision": torch.from_numpy(fitted.precision_),
+        "sample": patches[:512],
+    }
+    _save(
+        FOLDER.joinpath(*PATCHES),
+        {name: values.float().contiguous() for name, values in arrays.items()},
+    )
+    _about(healthy_patches_sha256=sha256(FOLDER.joinpath(*PATCHES)))
+    typer.echo(f"{len(patches)} healthy patches")
+
+
+def fit_fusion(patients: int, implants: int, workers: int) -> None:
+    """Step 3."""
+    cases = unseen_cases(2000, patients, 0, implants)
+    rows: dict[str, dict[str, list[np.ndarray]]] = defaultdict(lambda: defaultdict(list))
+    with processes(workers) as pool:
+        for (kind, seed), taken in zip(cases, pool.map(_voxels, cases), strict=True):
+            for key, table in taken.items():
+                rows[key][kind.__name__].append(table)
+            typer.echo(f"{kind.__name__} {seed}")
+    _write(FUSION, {table_key(chosen): fusion_of(chosen, rows) for chosen in SETS})
+
+
+def fusion_of(
+    modalities: tuple[Modality, ...], rows: Mapping[str, Mapping[str, list[np.ndarray]]]
+) -> dict[str, Any]:
+    """The entry of one set of modalities in the file.
+
+    A set that no real scan with lesions shows borrows those of its parts: on synthetic patients alone, which look like what the network
+    was trained on, its mark would be believed too much.
+
+    Args:
+        modalities: the set.
+        rows: key → kind of patient → what `_voxels` says of each.
+    """
+    from sklearn.linear_model import LogisticRegression
+
+    key = table_key(modalities)
+    borrowed = [
+        table for part in subsets(key, rows) for table in rows[part].get(implanted.__name__, ())
+    ]
+    kinds = dict(rows[key])
+    kinds.setdefault(implanted.__name__, borrowed)
+    table = np.concatenate([_weighing_one(tables) for tables in kinds.values() if tables])
+    columns, truth, weight = table[:, : len(FEATURES)], table[:, -2] > 0, table[:, -1]
+    used = [FEATURES.index(name) for name in features(modalities)]
+    while True:  # a feature that would count against an anomaly is left out
+        fitted = LogisticRegression(C=1.0, max_iter=1000).fit(columns[:, used], truth, weight)
+        if (fitted.coef_[0] >= 0).all():
+            break
+        used.pop(int(np.argmin(fitted.coef_[0])))
+    weights = {
+        FEATURES[n].value: round(float(w), 4) for n, w in zip(used, fitted.coef_[0], strict=True)
+    }
+    entry = {
+        "weights": weights,
+        "constant": round(float(fitted.intercept_[0]), 4),
+        "patients": sum(map(len, kinds.values())),
+    }
+    typer.echo(f"{key}: {entry}")
+    return entry
+
+
+def measure_healthy(synthetic: int, workers: int, seed: int = 1000) -> None:
+    """Step 4."""
+    above: dict[tuple[ScoreName, str], dict[str, list[np.ndarray]]] = defaultdict(
+        lambda: {"real": [], "synthetic": []}
+    )
+    peaks: dict[tuple[ScoreName, str], list[float]] = defaultdict(list)
+    with processes(workers) as pool:
+        for name, results in pool.map(_healthy, healthy_studies(synthetic, seed)):
+            for score, key, ml, peak in results:
+                above[score, key]["synthetic" if name.startswith("synthetic") else "real"].append(
+                    ml
+                )
+                peaks[score, key].append(round(peak, 3))
+            typer.echo(
+                f"{name}: "
+                + ", ".join(
+                    f"{k} 0.1 ml above {p:.2f}" for s, k, _, p in results if s is ScoreName.FUSED
+                )
+            )
+    content = {}
+    for score, (low, high) in RANGES.items():
+        kinds = {key: volumes for (s, key), volumes in above.items() if s is score}
+        volumes = bounded(
+            {key: cautious_volume(v) for key, v in kinds.items()},
+            {k for k, v in kinds.items() if v["real"]},
+        )
+        tables = {
+            key: {
+                "healthy_ml": [round(float(v), 5) for v in volumes[key]],
+                "peaks": sorted(peaks[score, key]),
+            }
+            for key in sorted(volumes)
+        }
+        content[score.value] = {
+            "levels": np.round(np.linspace(low, high, LEVELS), 4).tolist(),
+            "tables": tables,
+        }
+    _write(HEALTHY, content)
+
+
+def cautious_volume(kinds: Mapping[str, Sequence[np.ndarray]]) -> np.ndarray:
+    """Mean volume above each level; where real scans are few, the larger of theirs and of the synthetic ones'.
+
+    The single real FLAIR has a far heavier tail than synthetic ones, and is of a young person: with half of it (as in the statistical
+    table), the default thresholds marked too much around lesions put into real scans and into synthetic patients.
+    """
+    if len(kinds["real"]) >= ENOUGH:
+        return healthy_volume(kinds)
+    return np.max([trim_mean(scans, TRIMMED, axis=0) for scans in kinds.values() if scans], axis=0)
+
+
+def _weighing_one(tables: list[np.ndarray]) -> np.ndarray:
+    """All rows, their weights (last column) scaled to a sum of one million."""
+    table = np.concatenate(tables)
+    table[:, -1] *= 1e6 / table[:, -1].sum()
+    return table
+
+
+def _voxels(case: Case) -> dict[str, np.ndarray]:
+    """Key → (n, features + truth + weight) of one patient with known lesions."""
+    draw, seed = case
+    study, lesions = draw(seed)
+    prepared = prepared_as_shipped(study)
+    grid, scored = prepared.reference, scored_voxels(prepared)
+    truth = np.zeros(scored.shape, bool)
+    if lesions is not None:
+        truth = resample(lesions, grid.array.shape, grid.affine)[prepared.box] > 0.5
+    rng, taken = np.random.default_rng(seed), {}
+    for chosen, scores in _looks(prepared, FEATURES, fuse=False):
+        places, weights = [], []
+        for where, most in ((scored & truth, MOST_LESION), (scored & ~truth, MOST_HEALTHY)):
+            index = np.flatnonzero(where)
+            places.append(rng.permutation(index)[:most])
+            weights.append(
+                np.full(
+                    len(places[-1]),
+                    (1 if most == MOST_LESION else len(index) / max(1, len(places[-1]))),
+                )
+            )
+        at = np.concatenate(places)
+        columns = [np.clip(scores[name].ravel()[at], *LIMITS[name]) for name in FEATURES]
+        taken[table_key(chosen)] = np.stack(
+            [*columns, truth.ravel()[at], np.concatenate(weights)], 1
+        ).astype(np.float32)
+    return taken
+
+
+def _healthy(item: tuple[str, Any]) -> tuple[str, list[tuple[ScoreName, str, np.ndarray, float]]]:
+    """Name, and for every score and set of modalities the ml above each level and the peak."""
+    name, study = item
+    prepared, results = prepared_as_shipped(study()), []
+    scored = scored_voxels(prepared)
+    for chosen, scores in _looks(
+        prepared, tuple(s for s in RANGES if s is not ScoreName.FUSED), fuse=True
+    ):
+        for score, (low, high) in RANGES.items():
+            values = np.sort(scores[score][scored])
+            above = (
+                values.size - np.searchsorted(values, np.linspace(low, high, LEVELS))
+            ) * prepared.reference.voxel_ml
+            results.append(
+                (score, table_key(chosen), above, peak_deviation(prepared, scores[score]))
+            )
+    return name, results
+
+
+def _looks(
+    prepared: PreparedStudy, wanted: Iterable[ScoreName], *, fuse: bool
+) -> Iterator[tuple[tuple[Modality, ...], dict[ScoreName, np.ndarray]]]:
+    """Every set of modalities that the study has, and its scores."""
+    zscores = zscore_maps(prepared)
+    asked = tuple(dict.fromkeys([*wanted, *FEATURES]))
+    latent = tuple(s for s in asked if s in hybrid.LATENT)
+    sets = [
+        c
+        for n in range(1, len(zscores) + 1)
+        for c in combinations(zscores, n)
+        if set(c) in [set(s) for s in SETS]
+    ]
+    for chosen in sets:
+        known = statistics(prepared, {m: zscores[m] for m in chosen}, asked)
+        seen = hybrid.view(prepared, shipped_model(), chosen, latent=latent)
+        scores = hybrid.scores(seen, known, asked)
+        if fuse:
+            scores[ScoreName.FUSED] = hybrid.fused(scores, chosen)
+        yield chosen, scores
+
+
+def _inside(patches: torch.Tensor, brain: torch.Tensor) -> torch.Tensor:
+    """(n, e) embeddings of patches that are brain for the most part."""
+    share = torch.nn.functional.adaptive_avg_pool2d(brain, (patches.shape[2], patches.shape[3]))[
+        :, 0
+    ]
+    return patches.movedim(1, -1)[share > 0.5]
+
+
+def _save(target: Path, tensors: dict[str, torch.Tensor]) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_name(f".partial-{target.name}")
+    save_file({k: v.contiguous() for k, v in tensors.items()}, partial)
+    os.replace(partial, target)
+
+
+def _write(target: Path, content: Any) -> None:
+    partial = target.with_name(f".partial-{target.name}")
+    partial.write_text(json.dumps(content) + "\n", encoding="utf-8")
+    os.replace(partial, target)
+
+
+def _about(**entries: Any) -> None:
+    """Put some entries into the metadata."""
+    target = FOLDER.joinpath(*METADATA)
+    content = {**json.loads(target.read_text(encoding="utf-8")), **entries}
+    partial = target.with_name(f".partial-{target.name}")
+    partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    os.replace(partial, target)
+
+
+def main(
+    weights: Annotated[
+        Path | None,
+        typer.Argument(
+            help="From python -m training.train anomaly_cpu; without them the bundle's stay."
+        ),
+    ] = None,
+    config: Annotated[
+        str, typer.Option(help="That the weights were trained with.")
+    ] = "anomaly_cpu",
+    archive: Path = ARCHIVE,
+    real_heads: Path = heads.HEADS,
+    patients: Annotated[int, typer.Option(help="Synthetic patients to fit the fusion on.")] = 8,
+    implants: Annotated[
+        int, typer.Option(help="Real healthy scans with lesions put in, to fit it on.")
+    ] = 12,
+    synthetic: Annotated[
+        int, typer.Option(help="Synthetic healthy scans beside the real ones.")
+    ] = 6,
+    workers: int = 2,
+    from_step: Annotated[int, typer.Option(help="Leave out the steps before this one.")] = 1,
+) -> None:
+    """Write the bundle."""
+    if weights is not None and from_step <= 1:
+        write_weights(weights, config)
+    if from_step <= 2:
+        write_patches(archive, real_heads)
+    if from_step <= 3:
+        fit_fusion(patients, implants, workers)
+    measure_healthy(synthetic, workers)
+
+
+if __name__ == "__main__":
+    typer.run(main)
