@@ -1,4 +1,4 @@
-"""``python -m training.train anatomy --minutes 30``: train a network as its config file says.
+"""Train a network as its config says: ``python -m training.train anatomy --minutes 30``.
 
 Several devices: ``torchrun --nproc-per-node 8 -m training.train anatomy``.
 """
@@ -6,82 +6,52 @@ Several devices: ``torchrun --nproc-per-node 8 -m training.train anatomy``.
 from __future__ import annotations
 
 import argparse
-import json
 import math
 from pathlib import Path
-from typing import Any
 
 from .data import heads
 from .data.elderly import ELDERLY
 from .data.label_archive import ARCHIVE, read
-from .engine.trainer import ForeignWeights, Task, TrainerSettings, train
+from .engine.checkpoint import ForeignWeights
+from .engine.config import read_config
+from .engine.trainer import Task, train
 from .tasks.anatomy import AnatomySettings, AnatomyTask
-from .tasks.anomaly import AnomalySettings, AnomalyTask, settings_from
-
-CONFIGS = Path(__file__).parent / "configs"
-
-
-def read_config(name: str) -> tuple[AnatomySettings | AnomalySettings, TrainerSettings]:
-    """Of ``configs/<name>.json``, or of a file: its ``task`` is ``anatomy``, or ``anomaly``; it may be ``like`` another one."""
-    content = _content(name)
-    trainer = TrainerSettings(**content["trainer"])
-    if content.get("task") == "anomaly":
-        return settings_from(content["data"]), trainer
-    data: dict[str, Any] = {
-        k: tuple(v) if isinstance(v, list) else v for k, v in content["data"].items()
-    }
-    return AnatomySettings(**data), trainer
-
-
-def _content(name: str) -> dict[str, Any]:
-    """What a config says, and where it is ``like`` another one, what that says besides."""
-    path = Path(name) if name.endswith(".json") else CONFIGS / f"{name}.json"
-    own: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return _over(_content(own.pop("like")), own) if "like" in own else own
-
-
-def _over(base: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
-    """``base`` with everything that ``own`` says otherwise, at any depth."""
-    return base | {
-        k: _over(base[k], v) if isinstance(v, dict) and isinstance(base.get(k), dict) else v
-        for k, v in own.items()
-    }
+from .tasks.anomaly import AnomalySettings, AnomalyTask
 
 
 def task_of(
     data: AnatomySettings | AnomalySettings, archive: Path, real_heads: Path, elderly: Path
 ) -> Task:
-    """The task that some settings belong to, with the archives it needs."""
+    """Create the task that some settings belong to, with the archives that it needs.
+
+    Args:
+        data: settings of the task.
+        archive: of label maps.
+        real_heads: archive of healthy heads, read if the settings want some.
+        elderly: archive of old people's heads, read if the settings want some.
+    """
     maps = read(archive)
-    if isinstance(data, AnomalySettings):
-        slices = data.slices
-        return AnomalyTask(
-            maps,
-            data,
-            heads.read(real_heads) if slices.real else None,
-            heads.read(elderly) if slices.elderly else None,
-        )
-    return AnatomyTask(maps, data, heads.read(real_heads) if data.real_heads else None)
+    if isinstance(data, AnatomySettings):
+        return AnatomyTask(maps, data, heads.read(real_heads) if data.real_heads else None)
+    return AnomalyTask(
+        maps,
+        data,
+        heads=heads.read(real_heads) if data.slices.real else None,
+        elderly=heads.read(elderly) if data.slices.elderly else None,
+    )
 
 
 def main() -> None:
     """Train until the steps of the config are done or the minutes are over; run again to go on."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("config", help="name of a file in training/configs, or a path")
-    parser.add_argument("--minutes", type=float, default=math.inf)
-    parser.add_argument(
-        "--archive", type=Path, default=ARCHIVE, help="from python -m training.data.label_archive"
-    )
-    parser.add_argument(
-        "--heads", type=Path, default=heads.HEADS, help="from python -m training.data.heads"
-    )
-    parser.add_argument(
-        "--elderly", type=Path, default=ELDERLY, help="from python -m training.data.elderly"
-    )
-    parser.add_argument(
-        "--weights", type=Path, help="weights to begin with, of another run or of a bundle"
-    )
-    parser.add_argument("--output", type=Path, help="default: results/<config>")
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    add = parser.add_argument
+    add("config", help="name of a file in training/configs, or a path")
+    add("--minutes", type=float, default=math.inf)
+    add("--archive", type=Path, default=ARCHIVE, help="of python -m training.data.label_archive")
+    add("--heads", type=Path, default=heads.HEADS, help="of python -m training.data.heads")
+    add("--elderly", type=Path, default=ELDERLY, help="of python -m training.data.elderly")
+    add("--weights", type=Path, help="to begin with, of another run or of a bundle")
+    add("--output", type=Path, help="default: results/<config>")
     arguments = parser.parse_args()
     data, trainer = read_config(arguments.config)
     task = task_of(data, arguments.archive, arguments.heads, arguments.elderly)

@@ -34,12 +34,12 @@ from numpy.typing import NDArray
 from torch import nn
 
 from ..data.label_archive import ARCHIVE, read
+from ..engine.config import read_config
 from ..engine.processes import prepared_as_shipped, processes, shipped_model
 from ..release.model import SETS
 from ..synthesis.implanted import implanted
 from ..synthesis.patients import Case, unseen_cases
 from ..tasks.anomaly import AnomalySettings
-from ..train import read_config
 from . import kinds
 from .measures import cuts, dice
 from .summary import interval

@@ -43,12 +43,12 @@ from scipy.stats import trim_mean
 
 from ..data import heads
 from ..data.label_archive import ARCHIVE, read
+from ..engine.config import read_config
 from ..engine.processes import prepared_as_shipped, processes, shipped_model
 from ..synthesis.implanted import implanted
 from ..synthesis.patients import Case, unseen_cases
 from ..tasks.anomaly import AnomalySettings, shipped
 from ..tasks.slices import SliceSampler, SliceSettings
-from ..train import read_config
 from .exceedance import ENOUGH, TRIMMED, bounded, healthy_studies, healthy_volume, subsets
 
 FOLDER = Path(__file__).resolve().parents[2] / "BrainSSLAnomaly" / "Resources" / BUNDLE

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import subprocess
@@ -21,8 +22,10 @@ pytest.importorskip(
 )
 
 from conftest import PROJECT
+from torch.utils.data import DataLoader
 
-from training.engine.trainer import CHECKPOINT, WEIGHTS, ForeignWeights, TrainerSettings, train
+from training.engine.checkpoint import CHECKPOINT, WEIGHTS, ForeignWeights
+from training.engine.trainer import TrainerSettings, _Draws, _schedule, train
 from training.tasks.anatomy import CODES, AnatomySettings, AnatomyTask, soft_dice
 
 TINY = TrainerSettings(
@@ -73,7 +76,7 @@ def test_going_on_after_a_stop_gives_bit_for_bit_what_one_run_gives(tmp_path, mo
     train(Line(), TINY, tmp_path / "one")
     ticks = iter([False] * 3 + [True])
     with monkeypatch.context() as patch:
-        patch.setattr("training.engine.trainer._over", lambda *_: next(ticks))
+        patch.setattr("training.engine.trainer._is_over", lambda *_: next(ticks))
         assert train(Line(), TINY, tmp_path / "two") == 3
     assert train(Line(), TINY, tmp_path / "two") == 8
     one, two = weights(tmp_path / "one"), weights(tmp_path / "two")
@@ -115,16 +118,16 @@ def saved(path: Path, **tensors) -> Path:
 def test_a_run_begins_with_the_weights_of_another_run(tmp_path):
     train(Line(), replace(TINY, steps=300), tmp_path / "one")
     start = tmp_path / "one" / WEIGHTS
-    assert train(Line(), TINY, tmp_path / "two", minutes=0, start=start) == 0
+    assert train(Line(), TINY, tmp_path / "two", minutes=0, initial_weights=start) == 0
     one, two = weights(tmp_path / "one"), weights(tmp_path / "two")
     assert all(torch.equal(one[name], two[name]) for name in one)
-    train(Line(), TINY, tmp_path / "three", start=start)
+    train(Line(), TINY, tmp_path / "three", initial_weights=start)
     assert float(weights(tmp_path / "three")["weight"]) == pytest.approx(2, abs=0.1)
 
 
 def test_a_bundle_holds_the_network_alone_and_what_it_lacks_begins_at_random(tmp_path):
     start = saved(tmp_path / "model.safetensors", weight=[[7.0]], bias=[8.0])
-    train(Wrapped(), TINY, tmp_path / "with", minutes=0, start=start)
+    train(Wrapped(), TINY, tmp_path / "with", minutes=0, initial_weights=start)
     train(Wrapped(), TINY, tmp_path / "without", minutes=0)
     found, random = weights(tmp_path / "with"), weights(tmp_path / "without")
     assert float(found["network.weight"]) == 7 and float(found["network.bias"]) == 8
@@ -136,7 +139,7 @@ def test_a_checkpoint_in_the_folder_goes_before_weights_to_begin_with(tmp_path):
     assert train(Line(), replace(TINY, steps=4), tmp_path) == 4
     before = weights(tmp_path)
     start = saved(tmp_path / "start.safetensors", weight=[[7.0]], bias=[8.0])
-    assert train(Line(), TINY, tmp_path, minutes=0, start=start) == 4
+    assert train(Line(), TINY, tmp_path, minutes=0, initial_weights=start) == 4
     assert all(torch.equal(before[name], values) for name, values in weights(tmp_path).items())
 
 
@@ -156,7 +159,7 @@ def test_weights_of_another_network_are_refused_before_anything_is_written(kind,
         ForeignWeights,
         match=r"start\.safetensors (holds the weights of another network|cannot be read)",
     ):
-        train(Line(), TINY, tmp_path / "run", start=start)
+        train(Line(), TINY, tmp_path / "run", initial_weights=start)
     assert (
         not list((tmp_path / "run").glob("*.safetensors"))
         and not (tmp_path / "run" / CHECKPOINT).exists()
@@ -182,14 +185,35 @@ def test_the_command_begins_with_weights_and_refuses_others_in_one_sentence(
     assert stopped.value.code == 2 and "weights of another network" in capsys.readouterr().err
 
 
-def test_the_learning_rate_rises_and_then_falls_to_zero():
+def test_the_learning_rate_rises_and_then_falls_to_zero_and_a_resumed_run_has_the_same():
     settings = TrainerSettings(steps=1000, warmup=100)
-    rates = [settings.rate(n) for n in range(1001)]
-    assert (
-        np.argmax(rates) == pytest.approx(100, abs=2)
-        and rates[-1] == pytest.approx(0, abs=1e-9)
-        and rates[0] < rates[50] < rates[99]
-    )
+
+    def rates(first: int, count: int) -> list[float]:
+        optimizer = torch.optim.AdamW(torch.nn.Linear(1, 1).parameters(), settings.learning_rate)
+        schedule = _schedule(optimizer, settings, first)
+        found = []
+        for _ in range(count):
+            found.append(optimizer.param_groups[0]["lr"])
+            optimizer.step()
+            schedule.step()
+        return found
+
+    whole = rates(0, 1001)
+    assert np.argmax(whole) == 100 and max(whole) == settings.learning_rate
+    assert whole[-1] == pytest.approx(0, abs=1e-9) and 0 < whole[0] < whole[50] < whole[99]
+    assert rates(321, 5) == whole[321:326]
+
+
+def test_batches_drawn_ahead_in_processes_teach_the_same_and_differ_from_each_other(tmp_path):
+    settings = replace(TINY, steps=300, workers=2)
+    assert train(Line(), settings, tmp_path / "one") == 300
+    assert float(weights(tmp_path / "one")["weight"]) == pytest.approx(2, abs=0.05)
+    train(Line(), settings, tmp_path / "two")
+    one, two = weights(tmp_path / "one"), weights(tmp_path / "two")
+    assert all(torch.equal(one[name], two[name]) for name in one)
+    draws = DataLoader(_Draws(Line(), 2, 5), batch_size=None, num_workers=2)
+    (first, _), (second, _), (third, _), *_ = itertools.islice(draws, 4)
+    assert not torch.equal(first, second) and not torch.equal(first, third)
 
 
 def test_two_processes_learn_one_network(tmp_path):
@@ -262,7 +286,7 @@ def test_the_anatomy_network_learns_for_a_minute_on_a_processor_and_its_weights_
 
 
 def test_every_config_can_be_read():
-    from training.train import CONFIGS, read_config
+    from training.engine.config import CONFIGS, read_config
 
     for path in CONFIGS.glob("*.json"):
         data, trainer = read_config(path.stem)
@@ -273,7 +297,7 @@ def test_every_config_can_be_read():
 
 
 def test_a_config_that_is_like_another_changes_only_what_it_says():
-    from training.train import read_config
+    from training.engine.config import read_config
 
     (cpu, slow), (gpu, fast) = read_config("anomaly_cpu"), read_config("anomaly_gpu")
     assert gpu.network == cpu.network and gpu.weights == cpu.weights, (
@@ -307,7 +331,7 @@ def test_slabs_used_several_times_are_the_same_after_a_stop(tmp_path, monkeypatc
     train(AnomalyTask(archive, small), settings, tmp_path / "whole")
     ticks = iter([False] * 3 + [True])
     with monkeypatch.context() as patch:
-        patch.setattr("training.engine.trainer._over", lambda *_: next(ticks))
+        patch.setattr("training.engine.trainer._is_over", lambda *_: next(ticks))
         train(AnomalyTask(archive, small), settings, tmp_path / "halves")
     assert train(AnomalyTask(archive, small), settings, tmp_path / "halves") == 6
     one, two = weights(tmp_path / "whole"), weights(tmp_path / "halves")

@@ -24,6 +24,7 @@ from BrainSSLAnomalyLib.network.hybrid import CHANNELS, HybridNetwork, HybridSet
 from BrainSSLAnomalyLib.network.inference import AS_IT_IS, MIRRORED, look
 from training_heads import healthy_pairs, label_archive, seeded
 
+from training.engine.config import CONFIGS, read_config
 from training.pretext.contrastive import Queue, nt_xent
 from training.pretext.masked import masked
 from training.pretext.rotation import rotated
@@ -32,7 +33,6 @@ from training.synthesis import anomalies
 from training.synthesis.acquisition import Slicing
 from training.tasks.anomaly import AnomalySettings, AnomalyTask, Learner, settings_from, shipped
 from training.tasks.slices import GAIN, SHIFT, SliceSettings, widened
-from training.train import CONFIGS, read_config
 
 SMALL = HybridSettings(features=(16, 32), layers=1, heads=4, embedding=128)
 
