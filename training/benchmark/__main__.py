@@ -13,7 +13,7 @@ from BrainSSLAnomalyLib import __version__
 from BrainSSLAnomalyLib.core.settings import AnatomySource, DetectionSettings, DetectorName
 
 from .cases import healthy, patients
-from .measures import attempt
+from .measures import try_measure
 from .results import Results, write
 from .tables import case_cells, case_table, group_table, scan_table
 
@@ -30,11 +30,11 @@ def main(
     anatomy: Annotated[
         AnatomySource, typer.Option(help="What finds the brain and its parts.")
     ] = AnatomySource.NETWORK,
-    opened: Annotated[
+    evaluations: Annotated[
         int | None,
         typer.Option(
             min=1,
-            help="How often the evaluation set has been opened, with this run.",
+            help="How often the test set has been evaluated, this run included.",
             show_default=False,
         ),
     ] = None,
@@ -59,7 +59,7 @@ def main(
     ]
     rows, failed = [], []
     with multiprocessing.get_context("spawn").Pool(workers, maxtasksperchild=1) as pool:
-        for outcome in pool.imap(attempt, jobs):
+        for outcome in pool.imap(try_measure, jobs):
             if isinstance(outcome, str):
                 failed.append(outcome)
                 typer.echo(outcome, err=True)
@@ -72,7 +72,7 @@ def main(
             Results(
                 tuple(rows),
                 tuple(failed),
-                opened,
+                evaluations,
                 __version__,
                 date.today().isoformat(),
                 anatomy.value,

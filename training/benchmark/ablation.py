@@ -35,15 +35,15 @@ from torch import nn
 
 from ..data.label_archive import ARCHIVE, read
 from ..engine.config import read_config
-from ..engine.processes import prepared_as_shipped, processes, shipped_model
+from ..engine.processes import prepare_as_shipped, process_pool, shipped_model
 from ..release.model import SETS
-from ..synthesis.implanted import implanted
-from ..synthesis.patients import Case, unseen_cases
+from ..synthesis.implanted import draw_implanted_patient
+from ..synthesis.patients import Case, held_out_cases
 from ..tasks.anomaly import AnomalySettings
 from . import kinds
-from .measures import cuts, dice
-from .summary import interval
-from .tables import END, START, markdown, number, rewrite
+from .measures import measure_score, dice
+from .summary import bootstrap_interval
+from .tables import END, START, format_markdown, format_number, rewrite
 
 TARGET = Path(__file__).resolve().parents[2] / "docs" / "ablation.md"
 FIRST_PATIENT, FIRST_IMPLANT = 12_000, 1_200
@@ -88,14 +88,14 @@ def measure(case: Case) -> list[tuple[str, str, Figures]]:
     """Column, variant and figures, for every set of modalities of one patient."""
     draw, seed = case
     study, lesions = draw(seed)
-    prepared = prepared_as_shipped(study)
+    prepared = prepare_as_shipped(study)
     truth = None
     if lesions is not None:
         grid = prepared.reference
         truth = resample(lesions, grid.array.shape, grid.affine)[prepared.box] > 0.5
     kind = (
         "real, lesions put in"
-        if draw is implanted
+        if draw is draw_implanted_patient
         else "synthetic"
         if truth is not None
         else "synthetic healthy"
@@ -108,11 +108,11 @@ def measure(case: Case) -> list[tuple[str, str, Figures]]:
         )
         for chosen in SETS
         if set(chosen) <= set(study.modalities)
-        for name, score, unusual in _variants(prepared, chosen)
+        for name, score, unusual in _score_variants(prepared, chosen)
     ]
 
 
-def table(rows: Sequence[tuple[str, str, Figures]]) -> str:
+def format_table(rows: Sequence[tuple[str, str, Figures]]) -> str:
     """A line for every variant, a column for every kind of patient."""
     cells: dict[tuple[str, str], list[Figures]] = defaultdict(list)
     for column, name, figures in rows:
@@ -120,7 +120,9 @@ def table(rows: Sequence[tuple[str, str, Figures]]) -> str:
     columns = sorted({c for c, _, _ in rows}, key=lambda c: ("healthy" in c, c))
     head = ["score", *(f"{c} (n = {len(cells[FUSED, c])})" for c in columns)]
     names = list(dict.fromkeys(name for _, name, _ in rows))
-    return markdown(head, ([name, *(_cell(cells[name, c]) for c in columns)] for name in names))
+    return format_markdown(
+        head, ([name, *(_cell(cells[name, c]) for c in columns)] for name in names)
+    )
 
 
 def _cell(figures: Sequence[Figures]) -> str:
@@ -129,14 +131,12 @@ def _cell(figures: Sequence[Figures]) -> str:
     if np.isnan(figures[0].dice):
         return f"{np.median([f.found_ml for f in figures]):.2f} ml"
     precision = [f.average_precision for f in figures]
-    between = interval(precision)
-    words = (
-        f"{number(float(np.mean(precision)))} / {number(float(np.mean([f.dice for f in figures])))}"
-    )
+    between = bootstrap_interval(precision)
+    words = f"{format_number(float(np.mean(precision)))} / {format_number(float(np.mean([f.dice for f in figures])))}"
     return words + (f" <br> {between[0]:.2f} to {between[1]:.2f}" if between else "")
 
 
-def _variants(
+def _score_variants(
     prepared: PreparedStudy, chosen: tuple[Modality, ...]
 ) -> Iterator[tuple[str, ScoreName, NDArray[np.float32]]]:
     """Name, the score whose table calibrates it, and how unusual each voxel of the box is."""
@@ -155,7 +155,7 @@ def _variants(
     yield from ((name, score, plain[score]) for name, score in SINGLE.items())
     yield FUSED, ScoreName.FUSED, hybrid.fused(plain, chosen)
     yield TEST_TIME, ScoreName.FUSED, hybrid.fused(scores(shipped_model(), test_time=True), chosen)
-    yield NO_TRANSFORMER, ScoreName.FUSED, hybrid.fused(scores(_bypassed()), chosen)
+    yield NO_TRANSFORMER, ScoreName.FUSED, hybrid.fused(scores(_bypass_transformer()), chosen)
 
 
 def _figures(
@@ -180,11 +180,11 @@ def _figures(
     rank = np.where(scored_voxels(prepared), unusual - unusual.min() + 1, 0).astype(
         np.float32
     )  # the table's steps would cost order
-    return Figures(cuts(rank, truth)[1], dice(mask, truth), np.nan)
+    return Figures(measure_score(rank, truth)[1], dice(mask, truth), np.nan)
 
 
 @lru_cache(maxsize=1)
-def _bypassed() -> Model:
+def _bypass_transformer() -> Model:
     network = copy.deepcopy(shipped_model().network)
     network.transformer = nn.ModuleList()
     return replace(shipped_model(), network=network)
@@ -205,9 +205,9 @@ def main(
     ] = TARGET,
 ) -> None:
     """Measure, and rewrite the table of the ablation page."""
-    cases = unseen_cases(FIRST_PATIENT, patients, FIRST_IMPLANT, implants)
+    cases = held_out_cases(FIRST_PATIENT, patients, FIRST_IMPLANT, implants)
     rows: list[tuple[str, str, Figures]] = []
-    with processes(workers) as pool:
+    with process_pool(workers) as pool:
         for (draw, seed), found in zip(cases, pool.map(measure, cases), strict=True):
             rows += found
             said = (
@@ -218,8 +218,8 @@ def main(
             typer.echo(f"{draw.__name__} {seed}: " + "; ".join(said), err=True)
     left_out = read_config("anomaly_cpu")[0]
     assert isinstance(left_out, AnomalySettings)
-    of_kinds = kinds.table(kinds.average_precisions(read(archive)), left_out.slices.without)
-    rewrite(target, f"## Scores\n\n{table(rows)}\n\n## Kinds\n\n{of_kinds}", PAGE)
+    of_kinds = kinds.format_table(kinds.measure_kinds(read(archive)), left_out.slices.without)
+    rewrite(target, f"## Scores\n\n{format_table(rows)}\n\n## Kinds\n\n{of_kinds}", PAGE)
     typer.echo(target)
 
 

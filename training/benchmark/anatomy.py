@@ -30,7 +30,7 @@ from scipy.spatial.transform import Rotation
 from ..data.files import DATA, load
 from .cases import EVALUATION
 from .measures import dice
-from .preparation import intracranial
+from .preparation import fill_intracranial
 
 S = Structure
 
@@ -125,7 +125,7 @@ def ixi(look: Look, count: int) -> Iterator[tuple[str, str]]:
                 )
             )
         )
-        known = intracranial(labels)
+        known = fill_intracranial(labels)
         for guise, scan in worsened(load(path)):
             start = time.perf_counter()
             seen = looked(look, scan)

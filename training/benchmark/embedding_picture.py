@@ -21,26 +21,31 @@ from numpy.typing import NDArray
 from ..data.embeddings import (
     ANOMALOUS,
     HEALTHY,
-    LESIONS,
-    MADE,
-    MADE_LESIONS,
+    IMPLANTED,
+    SYNTHETIC,
+    SYNTHETIC_LESIONS,
     REAL,
-    Point,
-    centres,
-    distances,
-    points,
-    tasks,
+    ScanEmbedding,
+    healthy_means,
+    mahalanobis_distances,
+    embed_scans,
+    list_scans,
 )
-from ..engine.processes import processes
+from ..engine.processes import process_pool
 from .summary import auroc
 
 PICTURE = Path("docs/images/embedding.png")
-COLOURS = {REAL: "#1f5fa8", MADE: "#86b8e8", LESIONS: "#d1495b", MADE_LESIONS: "#edae49"}
+COLOURS = {
+    REAL: "#1f5fa8",
+    SYNTHETIC: "#86b8e8",
+    IMPLANTED: "#d1495b",
+    SYNTHETIC_LESIONS: "#edae49",
+}
 OTHERS = ("#2a9d5c", "#7b4fa3", "#8c6d46", "#111111", "#e377c2")
 MARKERS = {Modality.FLAIR: "^", Modality.T2: "s", Modality.T1: "o"}
 
 
-def picture(scans: Sequence[Point]) -> bytes:
+def draw_picture(scans: Sequence[ScanEmbedding]) -> bytes:
     """A PNG: the first two principal components of healthy embeddings, as they are and around the healthy mean of each contrast."""
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
@@ -48,14 +53,14 @@ def picture(scans: Sequence[Point]) -> bytes:
     groups = list(dict.fromkeys(p.group for p in scans))
     others = iter(OTHERS * len(groups))
     colours = {g: COLOURS.get(g) or next(others) for g in groups}
-    means = centres([p for p in scans if p.group in HEALTHY])
+    means = healthy_means([p for p in scans if p.group in HEALTHY])
     figure = Figure(figsize=(10, 5.4), dpi=100)
     axes: Any = figure.subplots(1, 2)
     whole = np.stack([p.embedding for p in scans])
     around = whole - np.stack([means[p.modality] for p in scans])
     titles = ("whole scans", "the same, each contrast around its healthy mean")
     for ax, title, embeddings in zip(axes, titles, (whole, around), strict=True):
-        places, (first, second) = _components(embeddings, [p.group in HEALTHY for p in scans])
+        places, (first, second) = _project(embeddings, [p.group in HEALTHY for p in scans])
         for scan, (x, y) in zip(scans, places, strict=True):
             ax.scatter(
                 x,
@@ -88,7 +93,7 @@ def picture(scans: Sequence[Point]) -> bytes:
     return stream.getvalue()
 
 
-def _components(
+def _project(
     embeddings: NDArray[np.float32], healthy: Sequence[bool]
 ) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
     """(n, 2) places on the first two principal components of the healthy ones, and the share of their variance that each explains."""
@@ -116,22 +121,22 @@ def main(
 ) -> None:
     """Draw the picture and print the AUROC."""
     real, made, lesions = (2, 1, 1) if quick else (real, made, lesions)
-    todo = list(tasks(real, made, lesions, evaluation))
+    todo = list(list_scans(real, made, lesions, evaluation))
     if workers > 1:
-        with processes(workers) as pool:
-            scans = [p for found in pool.map(points, todo) for p in found]
+        with process_pool(workers) as pool:
+            scans = [p for found in pool.map(embed_scans, todo) for p in found]
     else:
-        scans = [p for task in todo for p in points(task)]
-    far = distances(scans)
+        scans = [p for task in todo for p in embed_scans(task)]
+    far = mahalanobis_distances(scans)
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_name(f".partial-{target.name}")
-    partial.write_bytes(picture(scans))
+    partial.write_bytes(draw_picture(scans))
     os.replace(partial, target)
     patients = dict.fromkeys(p.group for p in scans if p.group not in (*HEALTHY, *ANOMALOUS))
     typer.echo("AUROC of the Mahalanobis distance:")
     for ill, healthy in (
-        ((LESIONS,), (REAL,)),
-        ((MADE_LESIONS,), (MADE,)),
+        ((IMPLANTED,), (REAL,)),
+        ((SYNTHETIC_LESIONS,), (SYNTHETIC,)),
         (ANOMALOUS, HEALTHY),
         *(((g,), HEALTHY) for g in patients),
     ):

@@ -18,14 +18,14 @@ from torch import Tensor
 from ..data.label_archive import LabelArchive
 from ..synthesis.anomalies import LARGE, SMALL
 from ..tasks.slices import Batch, SliceSampler, SliceSettings
-from .tables import markdown, number
+from .tables import format_markdown, format_number
 
 KINDS = tuple(dict.fromkeys([*SMALL, *LARGE]))
-SHOWN = (Modality.FLAIR, Modality.T2, Modality.T1)
+MODALITIES = (Modality.FLAIR, Modality.T2, Modality.T1)
 SEED = 17
 
 
-def average_precisions(
+def measure_kinds(
     archive: LabelArchive, batches: int = 8
 ) -> dict[str, dict[tuple[Modality, str], float]]:
     """Kind → contrast and ``logit`` or ``error`` → average precision over the voxels of all slices together.
@@ -47,27 +47,30 @@ def average_precisions(
         parts: dict[tuple[Modality, str], list[tuple[Tensor, Tensor]]] = defaultdict(list)
         for _ in range(batches):
             batch = sampler(1, generator)
-            for modality in SHOWN:
+            for modality in MODALITIES:
                 with torch.inference_mode():
-                    for name, score, truth in _scored(network, batch, modality):
+                    for name, score, truth in _score_voxels(network, batch, modality):
                         parts[modality, name].append((score, truth))
-        found[kind] = {key: _precision(pairs) for key, pairs in parts.items()}
+        found[kind] = {key: _average_precision(pairs) for key, pairs in parts.items()}
     return found
 
 
-def table(
+def format_table(
     found: dict[str, dict[tuple[Modality, str], float]], never_trained: tuple[str, ...]
 ) -> str:
     """A line for every kind."""
-    head = ["kind", *(f"{m.value}: logit / error" for m in SHOWN)]
+    head = ["kind", *(f"{m.value}: logit / error" for m in MODALITIES)]
     lines = []
     for kind, figures in found.items():
-        cells = (" / ".join(number(figures[m, name]) for name in ("logit", "error")) for m in SHOWN)
+        cells = (
+            " / ".join(format_number(figures[m, name]) for name in ("logit", "error"))
+            for m in MODALITIES
+        )
         lines.append([f"**{kind}**, never trained on" if kind in never_trained else kind, *cells])
-    return markdown(head, lines)
+    return format_markdown(head, lines)
 
 
-def _scored(
+def _score_voxels(
     network: torch.nn.Module, batch: Batch, modality: Modality
 ) -> list[tuple[str, Tensor, Tensor]]:
     """Both scores and the truth of the voxels in slices that have the contrast."""
@@ -82,7 +85,7 @@ def _scored(
     return [("logit", out.anomaly[:, 0][inside], truth), ("error", error[inside], truth)]
 
 
-def _precision(pairs: list[tuple[Tensor, Tensor]]) -> float:
+def _average_precision(pairs: list[tuple[Tensor, Tensor]]) -> float:
     from sklearn.metrics import average_precision_score
 
     score, truth = (torch.cat(t).float().numpy() for t in zip(*pairs, strict=True))

@@ -50,14 +50,14 @@ class LesionWise:
         return 2 * self.sensitivity * self.precision / (self.sensitivity + self.precision)
 
 
-def lesion_wise(
+def count_lesions(
     found: NDArray[np.bool_], truth: NDArray[np.bool_], voxel_ml: float
 ) -> dict[str, LesionWise]:
     """Of ``all`` lesions, of the ``small`` ones below `SMALL_ML`, and of the ``large`` ones.
 
     A lesion and a region are sized by their own volume; each is held against the whole of the other mask.
     """
-    lesions, regions = _components(truth, found), _components(found, truth)
+    lesions, regions = _label_components(truth, found), _label_components(found, truth)
 
     def counts(low: float, high: float) -> LesionWise:
         hits = [
@@ -73,13 +73,13 @@ def lesion_wise(
     }
 
 
-def pooled(several: Iterable[LesionWise]) -> LesionWise:
+def pool_counts(several: Iterable[LesionWise]) -> LesionWise:
     """The lesions of several patients as if of one."""
     counts = [(s.lesions, s.detected, s.regions, s.correct) for s in several]
     return LesionWise(*(sum(column) for column in zip(*counts, strict=True)))
 
 
-def _components(
+def _label_components(
     mask: NDArray[np.bool_], other: NDArray[np.bool_]
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     """Of each component of a mask: number of voxels, and whether it touches the other mask."""

@@ -14,7 +14,7 @@ from BrainSSLAnomalyLib.segmentation import segment
 from numpy.typing import NDArray
 
 from .cases import Case
-from .lesionwise import LesionWise, lesion_wise
+from .lesionwise import LesionWise, count_lesions
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Measured:
         return self.lesion_ml == 0
 
 
-def attempt(job: tuple[Case, DetectionSettings]) -> Measured | str:
+def try_measure(job: tuple[Case, DetectionSettings]) -> Measured | str:
     """`measure`, or in a sentence why it failed: one case must not cost the others, which are opened only so often."""
     case, settings = job
     try:
@@ -79,7 +79,7 @@ def measure(case: Case, settings: DetectionSettings) -> Measured:
     ml = detection.reference.voxel_ml
     lesion = case.lesion()
     truth = np.zeros(found.mask.shape, bool) if lesion is None else lesion
-    best, precision = cuts(detection.anomaly_score, truth)
+    best, precision = measure_score(detection.anomaly_score, truth)
     return Measured(
         case=case.name,
         group=case.group,
@@ -91,7 +91,7 @@ def measure(case: Case, settings: DetectionSettings) -> Measured:
         dice=dice(found.mask, truth) if truth.any() else float("nan"),
         best_dice=best,
         average_precision=precision,
-        lesionwise=lesion_wise(found.mask, truth, ml),
+        lesionwise=count_lesions(found.mask, truth, ml),
         outside_ml=float((truth & ~detection.brain_mask).sum() * ml),
         findings=len(found.findings),
         scan_score=found.scan_score,
@@ -106,7 +106,7 @@ def dice(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> float:
     return float(2 * (a & b).sum() / max(1, a.sum() + b.sum()))
 
 
-def cuts(score: NDArray[np.float32], truth: NDArray[np.bool_]) -> tuple[float, float]:
+def measure_score(score: NDArray[np.float32], truth: NDArray[np.bool_]) -> tuple[float, float]:
     """Best Dice over all cuts of the score, and average precision. NaN without a lesion.
 
     Equal scores are cut together.

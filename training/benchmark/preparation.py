@@ -28,12 +28,12 @@ from .cases import EVALUATION, healthy, patients
 from .measures import dice
 
 
-def prepared(files: dict[Modality, Path], look: Look | None) -> PreparedStudy:
+def prepare_files(files: dict[Modality, Path], look: Look | None) -> PreparedStudy:
     """Read and prepare."""
     return prepare(Study({m: read_scan(p, m) for m, p in files.items()}), look=look)
 
 
-def intracranial(labels: Volume) -> np.ndarray:
+def fill_intracranial(labels: Volume) -> np.ndarray:
     """Everything inside the outline of an automatic segmentation of the brain: closed by 6 mm and filled."""
     mask = labels.array > 0
     steps = round(6 / labels.spacing[0])
@@ -42,11 +42,11 @@ def intracranial(labels: Volume) -> np.ndarray:
     return ndimage.binary_fill_holes(closed)[steps:-steps, steps:-steps, steps:-steps]
 
 
-def raw(look: Look | None) -> Iterator[tuple[str, str]]:
+def measure_raw_scan(look: Look | None) -> Iterator[tuple[str, str]]:
     """The scan as it left the scanner: brain mask, and its own transforms between the modalities."""
     case = EVALUATION / "ms_raw_12"
     f, t1, t2 = Modality.FLAIR, Modality.T1, Modality.T2
-    result = prepared({m: case / f"{m.key}.nii.gz" for m in (f, t1, t2)}, look)
+    result = prepare_files({m: case / f"{m.key}.nii.gz" for m in (f, t1, t2)}, look)
     template = load_template()
     world = result.template_to_reference
     for m in (t1, t2):
@@ -64,7 +64,7 @@ def raw(look: Look | None) -> Iterator[tuple[str, str]]:
     matrix = ras_matrix(sitk.ReadTransform(str(case / "flair_to_common.txt")))
     for name, scans in (
         ("three modalities", result),
-        *((m.value, prepared({m: case / f"{m.key}.nii.gz"}, look)) for m in (f, t1, t2)),
+        *((m.value, prepare_files({m: case / f"{m.key}.nii.gz"}, look)) for m in (f, t1, t2)),
     ):
         modality = scans.study.reference.modality
         to_flair = np.eye(4) if modality is f else np.linalg.inv(result.reference_to_scan[modality])
@@ -79,15 +79,15 @@ def raw(look: Look | None) -> Iterator[tuple[str, str]]:
         yield f"ms_raw_12, {name}: brain mask Dice", f"{best:.3f}"
 
 
-def gliomas(look: Look | None) -> Iterator[tuple[str, str]]:
+def measure_gliomas(look: Look | None) -> Iterator[tuple[str, str]]:
     """Stripped scans: the mask that came with them."""
     for name in ("glioma_0001", "glioma_0003"):
-        result = prepared({Modality.FLAIR: EVALUATION / name / "flair.nii.gz"}, look)
+        result = prepare_files({Modality.FLAIR: EVALUATION / name / "flair.nii.gz"}, look)
         known = load(EVALUATION / name / "brain_mask.nii.gz").array > 0
         yield f"{name}: brain mask Dice", f"{dice(result.brain_mask, known):.3f}"
 
 
-def ixi(look: Look | None, count: int) -> Iterator[tuple[str, str]]:
+def measure_ixi(look: Look | None, count: int) -> Iterator[tuple[str, str]]:
     """Healthy whole heads: the outline of their automatic segmentation."""
     scores = []
     for path in sorted((DATA / "healthy" / "ixi_t1_2mm" / "calibration").glob("*_T1.nii.gz"))[
@@ -99,7 +99,9 @@ def ixi(look: Look | None, count: int) -> Iterator[tuple[str, str]]:
             )
         )
         scores.append(
-            dice(prepared({Modality.T1: path}, look).brain_mask, intracranial(load(label)))
+            dice(
+                prepare_files({Modality.T1: path}, look).brain_mask, fill_intracranial(load(label))
+            )
         )
     yield (
         f"IXI calibration, {len(scores)} subjects: brain mask Dice",
@@ -107,7 +109,7 @@ def ixi(look: Look | None, count: int) -> Iterator[tuple[str, str]]:
     )
 
 
-def likenesses() -> Iterator[tuple[str, str]]:
+def measure_likeness() -> Iterator[tuple[str, str]]:
     """How far every scan of a patient or a healthy person looks like a brain in its contrast; phantoms are in the tests."""
     template = load_template()
     found: dict[Modality, list[float]] = {}
@@ -130,7 +132,12 @@ def main(subjects: int = 20, anatomy: AnatomySource = AnatomySource.NETWORK) -> 
     """Print every figure as it comes."""
     look, _ = anatomy_eyes(anatomy)
     typer.echo("| what | measured |\n| --- | --- |")
-    for figures in (raw(look), gliomas(look), likenesses(), ixi(look, subjects)):
+    for figures in (
+        measure_raw_scan(look),
+        measure_gliomas(look),
+        measure_likeness(),
+        measure_ixi(look, subjects),
+    ):
         for what, value in figures:
             typer.echo(f"| {what} | {value} |")
 

@@ -24,7 +24,7 @@ class Results:
     Attributes:
         rows: every case with every detector.
         failed: a sentence for each that could not be measured.
-        opened: how often the evaluation set had been opened, this run included; None where nobody has said.
+        evaluations: of the test set so far, this run included; None where that is not recorded.
         version: of the package.
         written: date, ISO 8601.
         anatomy: what found the brain and its parts.
@@ -32,7 +32,7 @@ class Results:
 
     rows: tuple[Measured, ...]
     failed: tuple[str, ...] = ()
-    opened: int | None = None
+    evaluations: int | None = None
     version: str = ""
     written: str = ""
     anatomy: str = ""

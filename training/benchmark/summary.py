@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import bootstrap
 
-from .lesionwise import LesionWise, pooled
+from .lesionwise import LesionWise, pool_counts
 from .measures import Measured
 
 RESAMPLES, SEED, LEVEL = 9999, 0, 0.95
@@ -62,7 +62,7 @@ class ScanLevel:
     auroc: float
 
 
-def interval(values: Sequence[float]) -> tuple[float, float] | None:
+def bootstrap_interval(values: Sequence[float]) -> tuple[float, float] | None:
     """Percentile bootstrap of the mean over patients, or None below `FEWEST`."""
     if len(values) < FEWEST:
         return None
@@ -86,20 +86,20 @@ def auroc(patients: Sequence[float], healthy: Sequence[float]) -> float:
     return float(roc_auc_score([1] * len(patients) + [0] * len(healthy), [*patients, *healthy]))
 
 
-def groups(rows: Sequence[Measured]) -> list[Group]:
+def summarise_groups(rows: Sequence[Measured]) -> list[Group]:
     """Every group with every set of modalities and detector, in the order of the rows, and the groups together."""
     found = []
-    for contrasts in _seen(m.contrasts for m in rows):
+    for contrasts in _unique(m.contrasts for m in rows):
         here = [m for m in rows if m.contrasts == contrasts]
         for name, members in _groups(here):
             found += [_group(name, of) for of in _by_detector(members)]
     return found
 
 
-def scan_level(rows: Sequence[Measured]) -> list[ScanLevel]:
+def summarise_scans(rows: Sequence[Measured]) -> list[ScanLevel]:
     """All patients against all healthy people scanned with the same modalities."""
     found = []
-    for contrasts in _seen(m.contrasts for m in rows):
+    for contrasts in _unique(m.contrasts for m in rows):
         for of in _by_detector([m for m in rows if m.contrasts == contrasts]):
             patients, healthy = (
                 [m.scan_score for m in of if m.healthy is well] for well in (False, True)
@@ -123,14 +123,14 @@ def _group(name: str, rows: Sequence[Measured]) -> Group:
         detector=rows[0].detector,
         n=len(rows),
         dice=_mean(dice),
-        dice_interval=interval(dice),
+        dice_interval=bootstrap_interval(dice),
         best_dice=_mean(m.best_dice for m in rows),
         average_precision=_mean(m.average_precision for m in rows),
         sensitivity=_mean(w.sensitivity for w in all_lesions),
         precision=_mean(w.precision for w in all_lesions),
         f1=_mean(w.f1 for w in all_lesions),
-        small=pooled(m.lesionwise["small"] for m in rows),
-        large=pooled(m.lesionwise["large"] for m in rows),
+        small=pool_counts(m.lesionwise["small"] for m in rows),
+        large=pool_counts(m.lesionwise["large"] for m in rows),
         false_positive_ml=float(np.median(healthy)) if healthy else float("nan"),
     )
 
@@ -139,18 +139,18 @@ def _groups(rows: Sequence[Measured]) -> Iterator[tuple[str, list[Measured]]]:
     """Patients and then healthy people: each group, and all together where there are several."""
     for together, well in ((ALL_PATIENTS, False), (ALL_HEALTHY, True)):
         members = [m for m in rows if m.healthy is well]
-        names = _seen(m.group for m in members)
+        names = _unique(m.group for m in members)
         yield from ((name, [m for m in members if m.group == name]) for name in names)
         if len(names) > 1:
             yield together, members
 
 
 def _by_detector(rows: Sequence[Measured]) -> Iterator[list[Measured]]:
-    for name in _seen(m.detector for m in rows):
+    for name in _unique(m.detector for m in rows):
         yield [m for m in rows if m.detector == name]
 
 
-def _seen(names: Iterable[str]) -> list[str]:
+def _unique(names: Iterable[str]) -> list[str]:
     """Each once, in order."""
     return list(dict.fromkeys(names))
 

@@ -29,9 +29,9 @@ from BrainSSLAnomalyLib.detection.detect import detect
 from BrainSSLAnomalyLib.scoring.exceedance import table_key
 from BrainSSLAnomalyLib.segmentation import Segmenter
 
-from ..engine.processes import processes
-from ..release.exceedance import healthy_studies
-from ..synthesis.patients import Case, unseen_cases
+from ..engine.processes import process_pool
+from ..release.exceedance import list_healthy_studies
+from ..synthesis.patients import Case, held_out_cases
 from .measures import dice
 
 SETS = (
@@ -54,7 +54,7 @@ Figures = tuple[str, str, bool, list[float]]
 
 def calibration(number: int) -> tuple[Study, None]:
     """A real healthy scan."""
-    _, study = next(islice(healthy_studies(0, 0), number, None))
+    _, study = next(islice(list_healthy_studies(0, 0), number, None))
     return study(), None
 
 
@@ -112,13 +112,13 @@ def main(
     workers: int = 2,
 ) -> None:
     """Mean Dice with lesions, median and most of false positives without, for every cut."""
-    cases = unseen_cases(FIRST_PATIENT, patients, FIRST_IMPLANT, implants)
+    cases = held_out_cases(FIRST_PATIENT, patients, FIRST_IMPLANT, implants)
     if healthy:
-        cases += ((calibration, n) for n, _ in enumerate(healthy_studies(0, 0)))
+        cases += ((calibration, n) for n, _ in enumerate(list_healthy_studies(0, 0)))
     found: dict[tuple[str, str], dict[bool, list[list[float]]]] = defaultdict(
         lambda: {True: [], False: []}
     )
-    with processes(workers) as pool:
+    with process_pool(workers) as pool:
         for (draw, seed), results in zip(
             cases, pool.map(partial(measure, detector), cases), strict=True
         ):

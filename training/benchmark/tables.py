@@ -14,7 +14,7 @@ from BrainSSLAnomalyLib.imageio.writing import RESEARCH_USE, write_text
 from .lesionwise import SMALL_ML, LesionWise
 from .measures import Measured
 from .results import Results, read
-from .summary import FEWEST, LEVEL, RESAMPLES, SEED, Group, groups, scan_level
+from .summary import FEWEST, LEVEL, RESAMPLES, SEED, Group, summarise_groups, summarise_scans
 
 TARGET = Path(__file__).resolve().parents[2] / "docs" / "evaluation.md"
 START, END = "<!-- benchmark -->", "<!-- /benchmark -->"
@@ -48,7 +48,7 @@ and no constant of a score or threshold chosen on them. Each detector gets the s
 
 ```sh
 python -m training.benchmark --everything --detector statistical --detector hybrid \\
-    --opened N --output results/benchmark.json
+    --output results/benchmark.json
 python -m training.benchmark.tables results/benchmark.json
 ```
 
@@ -67,12 +67,12 @@ python -m training.benchmark.tables results/benchmark.json
 """
 
 
-def number(value: float) -> str:
+def format_number(value: float) -> str:
     """Two decimals, a dash for NaN."""
     return "–" if math.isnan(value) else f"{value:.2f}"
 
 
-def named(m: Measured) -> str:
+def name_detector(m: Measured) -> str:
     """The detector, and what it has chosen where that has another name."""
     return m.detector if m.used == m.detector else f"{m.detector}: {m.used}"
 
@@ -82,47 +82,48 @@ def case_cells(m: Measured) -> tuple[str, ...]:
     counts = m.lesionwise["all"]
     counted = ("–",) * 4 if m.healthy else (str(counts.lesions), *_figures(counts))
     scores = (
-        number(v) for v in (m.lesion_ml, m.found_ml, m.dice, m.best_dice, m.average_precision)
+        format_number(v)
+        for v in (m.lesion_ml, m.found_ml, m.dice, m.best_dice, m.average_precision)
     )
     rest = (
-        number(m.outside_ml),
+        format_number(m.outside_ml),
         str(m.findings),
-        number(m.scan_score),
-        number(m.p_value),
+        format_number(m.scan_score),
+        format_number(m.p_value),
         f"{m.seconds:.1f}",
-        number(m.peak_gb),
+        format_number(m.peak_gb),
     )
-    return (m.case, m.contrasts, named(m), *scores, *counted, *rest)
+    return (m.case, m.contrasts, name_detector(m), *scores, *counted, *rest)
 
 
 def group_cells(g: Group) -> tuple[str, ...]:
     """One line of the table of groups."""
-    dice = number(g.dice) + (
+    dice = format_number(g.dice) + (
         f" ({g.dice_interval[0]:.2f} to {g.dice_interval[1]:.2f})" if g.dice_interval else ""
     )
     rest = (g.best_dice, g.average_precision, g.sensitivity, g.precision, g.f1, g.false_positive_ml)
-    return (g.group, g.contrasts, g.detector, str(g.n), dice, *(number(v) for v in rest))
+    return (g.group, g.contrasts, g.detector, str(g.n), dice, *(format_number(v) for v in rest))
 
 
-def markdown(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
+def format_markdown(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
     """A table."""
     return "\n".join("| " + " | ".join(line) + " |" for line in (head, ["---"] * len(head), *lines))
 
 
 def case_table(rows: Iterable[Measured]) -> str:
     """Every case with every detector."""
-    return markdown(CASE_HEAD, (case_cells(m) for m in rows))
+    return format_markdown(CASE_HEAD, (case_cells(m) for m in rows))
 
 
 def group_table(rows: Sequence[Measured]) -> str:
     """Every group with every detector."""
-    return markdown(GROUP_HEAD, (group_cells(g) for g in groups(rows)))
+    return format_markdown(GROUP_HEAD, (group_cells(g) for g in summarise_groups(rows)))
 
 
 def size_table(rows: Sequence[Measured]) -> str:
     """Small and large lesions of every group of patients, counted together."""
     lines = []
-    for g in groups([m for m in rows if not m.healthy]):
+    for g in summarise_groups([m for m in rows if not m.healthy]):
         for size, counts in (
             (f"below {SMALL_ML:g} ml", g.small),
             (f"from {SMALL_ML:g} ml", g.large),
@@ -130,38 +131,38 @@ def size_table(rows: Sequence[Measured]) -> str:
             sensitivity, precision, f1 = _figures(counts)
             figures = (str(counts.lesions), sensitivity, str(counts.regions), precision, f1)
             lines.append((g.group, g.contrasts, g.detector, size, *figures))
-    return markdown(SIZE_HEAD, lines)
+    return format_markdown(SIZE_HEAD, lines)
 
 
 def scan_table(rows: Sequence[Measured]) -> str:
     """Every set of modalities with every detector."""
-    return markdown(
+    return format_markdown(
         SCAN_HEAD,
         (
-            (s.contrasts, s.detector, str(s.patients), str(s.healthy), number(s.auroc))
-            for s in scan_level(rows)
+            (s.contrasts, s.detector, str(s.patients), str(s.healthy), format_number(s.auroc))
+            for s in summarise_scans(rows)
         ),
     )
 
 
-def page_body(results: Results, opened: int | None = None) -> str:
+def format_page(results: Results, evaluations: int | None = None) -> str:
     """What stands between the markers.
 
     Args:
         results: of one run.
-        opened: how often the evaluation set has been opened, where the results do not say or say it wrongly.
+        evaluations: how often the test set has been evaluated, where the results do not say so.
     """
-    opened = results.opened if opened is None else opened
+    evaluations = results.evaluations if evaluations is None else evaluations
     times = (
         "an unrecorded number of times"
-        if opened is None
+        if evaluations is None
         else "once"
-        if opened == 1
-        else f"{opened} times"
+        if evaluations == 1
+        else f"{evaluations} times"
     )
     parts = [
         f"Version {results.version}, {results.written}, anatomy by the {results.anatomy}. "
-        f"The evaluation set has been opened {times}, this run included.",
+        f"The test set has been evaluated {times}, this run included.",
         *(
             [
                 "Not measured:\n\n"
@@ -178,7 +179,7 @@ def page_body(results: Results, opened: int | None = None) -> str:
     return "\n\n".join(parts)
 
 
-def between_markers(text: str, body: str) -> str:
+def replace_between_markers(text: str, body: str) -> str:
     """The text with what stands between its markers replaced.
 
     Raises:
@@ -197,7 +198,7 @@ def between_markers(text: str, body: str) -> str:
 def rewrite(target: Path, body: str, page: str = PAGE) -> None:
     """Replace the tables of a page, or make the page; whole or not at all."""
     text = target.read_text(encoding="utf-8") if target.exists() else page
-    write_text(target, between_markers(text, body))
+    write_text(target, replace_between_markers(text, body))
 
 
 def main(
@@ -210,16 +211,14 @@ def main(
             help="Page whose tables are replaced; made if it does not exist.", show_default=False
         ),
     ] = TARGET,
-    opened: Annotated[
+    evaluations: Annotated[
         int | None,
-        typer.Option(
-            min=1, help="How often the evaluation set has been opened.", show_default=False
-        ),
+        typer.Option(min=1, help="How often the test set has been evaluated.", show_default=False),
     ] = None,
 ) -> None:
     """Rewrite the tables of the evaluation page."""
     try:
-        rewrite(target, page_body(read(results), opened))
+        rewrite(target, format_page(read(results), evaluations))
     except BrainSSLAnomalyError as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(2) from error
@@ -227,7 +226,11 @@ def main(
 
 
 def _figures(counts: LesionWise) -> tuple[str, str, str]:
-    return number(counts.sensitivity), number(counts.precision), number(counts.f1)
+    return (
+        format_number(counts.sensitivity),
+        format_number(counts.precision),
+        format_number(counts.f1),
+    )
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from BrainSSLAnomalyLib.core.study import Modality
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from .files import DATA, upright
+from .files import DATA, load_upright
 from .heads import SPACING_MM, Head, read, structures_of_muse, write
 
 ELDERLY = Path("results/elderly.npz")
@@ -35,28 +35,28 @@ MARGIN_MM = 8.0
 """What is kept around the brain; the hybrid learns from nothing outside it."""
 
 
-def elderly(most: int | None = None) -> Iterator[Head]:
+def read_elderly(most: int | None = None) -> Iterator[Head]:
     """Yield the heads of the training people, cropped to the brain."""
     for folder in sorted((DATA / "healthy" / "elderly_2mm" / "train").iterdir())[:most]:
-        yield head_of(folder)
+        yield read_person(folder)
 
 
-def head_of(folder: Path) -> Head:
+def read_person(folder: Path) -> Head:
     """Read T1, FLAIR, structures and what is not known to be healthy of one person.
 
     Args:
         folder: with ``t1``, ``flair``, ``dlmuse`` and ``wmh_automatic``, each ``.nii.gz``.
     """
-    t1 = upright(folder / "t1.nii.gz")
-    flair, acquired = _on_t1_grid(folder, "flair", order=1)
-    mapped, _ = _on_t1_grid(folder, "wmh_automatic", order=0)
-    structures = structures_of_muse(upright(folder / "dlmuse.nii.gz").astype(np.int64))
+    t1 = load_upright(folder / "t1.nii.gz")
+    flair, acquired = _resample_to_t1(folder, "flair", order=1)
+    mapped, _ = _resample_to_t1(folder, "wmh_automatic", order=0)
+    structures = structures_of_muse(load_upright(folder / "dlmuse.nii.gz").astype(np.int64))
     structures[~acquired] = 0
-    excluded = not_known_to_be_healthy(flair, structures, mapped > 0)
-    return cropped(Head(np.stack([t1, flair]), structures, excluded))
+    excluded = find_possible_lesions(flair, structures, mapped > 0)
+    return crop_to_brain(Head(np.stack([t1, flair]), structures, excluded))
 
 
-def not_known_to_be_healthy(
+def find_possible_lesions(
     flair: NDArray[np.float32], structures: NDArray[np.uint8], mapped: NDArray[np.bool_]
 ) -> NDArray[np.bool_]:
     """Return where a lesion may be: near the automatic map, or bright white matter.
@@ -69,18 +69,18 @@ def not_known_to_be_healthy(
         structures: (k, j, i), codes of `Structure`.
         mapped: (k, j, i) bool, the automatic map.
     """
-    excluded = _grown(mapped, GROWN_MM)
+    excluded = _grow(mapped, GROWN_MM)
     tissues = np.array([-1 if t is None else int(t) for t in TISSUE_OF_STRUCTURE])[structures]
     white = tissues == Tissue.WHITE
     values = flair[white & ~excluded]
     if values.size:
         lower, median = np.percentile(values, [25, 50])
         z = (flair - median) / max(float(median - lower) / 0.6745, 1e-6)
-        excluded |= _grown(white & (z > BRIGHT_Z), AROUND_BRIGHT_MM)
+        excluded |= _grow(white & (z > BRIGHT_Z), AROUND_BRIGHT_MM)
     return excluded & (structures > 0)
 
 
-def cropped(head: Head, margin_mm: float = MARGIN_MM) -> Head:
+def crop_to_brain(head: Head, margin_mm: float = MARGIN_MM) -> Head:
     """Return a head cut to the box of its brain and a margin."""
     (box,) = ndimage.find_objects((head.structures > 0).astype(np.uint8))
     margin = round(margin_mm / SPACING_MM)
@@ -89,14 +89,14 @@ def cropped(head: Head, margin_mm: float = MARGIN_MM) -> Head:
     return Head(head.images[(slice(None), *box)], head.structures[box], excluded)
 
 
-def _grown(mask: NDArray[np.bool_], millimetres: float) -> NDArray[np.bool_]:
+def _grow(mask: NDArray[np.bool_], millimetres: float) -> NDArray[np.bool_]:
     """Return a mask grown by a distance, itself included."""
     if not mask.any():
         return mask
     return np.asarray(ndimage.distance_transform_edt(~mask, sampling=SPACING_MM) <= millimetres)
 
 
-def _on_t1_grid(
+def _resample_to_t1(
     folder: Path, name: str, *, order: int
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """Return a scan on the upright T1 grid, and where it was acquired; both (k, j, i)."""
@@ -117,7 +117,7 @@ def _on_t1_grid(
 
 def main(target: Path = ELDERLY, most: int | None = None) -> None:
     """Prepare the heads of old people."""
-    write(target, elderly(most), modalities=MODALITIES)
+    write(target, read_elderly(most), modalities=MODALITIES)
     heads = read(target)
     excluded = sum(int(e.sum()) for e in heads.excluded) / sum(
         int((s > 0).sum()) for s in heads.structures

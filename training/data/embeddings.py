@@ -20,33 +20,33 @@ from numpy.typing import NDArray
 from torch.nn import functional
 
 from ..benchmark import cases
-from ..engine.processes import prepared_as_shipped, shipped_model
-from ..synthesis.implanted import implanted
-from ..synthesis.patients import MAPS, patient, unseen_patients
+from ..engine.processes import prepare_as_shipped, shipped_model
+from ..synthesis.implanted import draw_implanted_patient
+from ..synthesis.patients import MAPS, draw_patient, held_out_seeds
 from .files import DATA, load
 
-SHOWN = (Modality.FLAIR, Modality.T2, Modality.T1)
-FEWEST = 3
+MODALITIES = (Modality.FLAIR, Modality.T2, Modality.T1)
+FEWEST_SCANS = 3
 """Healthy scans of other people that a scan is measured against, at least."""
 
 EVERY = 3
 """Of the slices across each axis, every so many is looked at."""
 
-REAL, MADE, LESIONS, MADE_LESIONS = (
+REAL, SYNTHETIC, IMPLANTED, SYNTHETIC_LESIONS = (
     "healthy",
     "synthetic healthy",
     "lesions put into healthy scans",
     "synthetic with lesions",
 )
-HEALTHY, ANOMALOUS = (REAL, MADE), (LESIONS, MADE_LESIONS)
+HEALTHY, ANOMALOUS = (REAL, SYNTHETIC), (IMPLANTED, SYNTHETIC_LESIONS)
 FIRST_SEED = 9000
 """Beyond the seeds that the fusion is fitted on and healthy scans are measured with."""
 
-Task = tuple[str, Any]
+ScanSource = tuple[str, Any]
 
 
 @dataclass(frozen=True)
-class Point:
+class ScanEmbedding:
     """One scan as the network sees it.
 
     Attributes:
@@ -62,8 +62,8 @@ class Point:
     embedding: NDArray[np.float32]
 
 
-def tasks(real: int, made: int, lesions: int, evaluation: bool) -> Iterator[Task]:
-    """Group, and what `points` needs to get its scans.
+def list_scans(real: int, made: int, lesions: int, evaluation: bool) -> Iterator[ScanSource]:
+    """Group, and what `embed_scans` needs to get its scans.
 
     Args:
         real: healthy T1 of the calibration set, besides one person's FLAIR and T2.
@@ -80,14 +80,16 @@ def tasks(real: int, made: int, lesions: int, evaluation: bool) -> Iterator[Task
         for m in (Modality.FLAIR, Modality.T2)
     )
     for count, ill in ((made, False), (2 * made, True)):
-        seeds = (s for s in unseen_patients(FIRST_SEED) if (s % 3 > 0) == ill)
-        yield from ((MADE_LESIONS if ill else MADE, seed) for seed in islice(seeds, count))
-    yield from ((LESIONS, FIRST_SEED + n) for n in range(lesions))
+        seeds = (s for s in held_out_seeds(FIRST_SEED) if (s % 3 > 0) == ill)
+        yield from (
+            (SYNTHETIC_LESIONS if ill else SYNTHETIC, seed) for seed in islice(seeds, count)
+        )
+    yield from ((IMPLANTED, FIRST_SEED + n) for n in range(lesions))
     if evaluation:
         yield from ((case.group, case) for case in cases.patients())
 
 
-def points(task: Task, model: Model | None = None) -> list[Point]:
+def embed_scans(task: ScanSource, model: Model | None = None) -> list[ScanEmbedding]:
     """The embeddings of one task's scans, each contrast alone; by the shipped network unless another is given."""
     group, what = task
     if group == REAL:
@@ -95,22 +97,22 @@ def points(task: Task, model: Model | None = None) -> list[Point]:
             Study({what[0]: Scan(load(what[1]), what[0], what[1].name)}),
             what[1].name.split("_")[0],
         )
-    elif group == LESIONS:
-        study, _ = implanted(what)
+    elif group == IMPLANTED:
+        study, _ = draw_implanted_patient(what)
         person = study.reference.source.split("_")[0]
-    elif group in (MADE, MADE_LESIONS):
-        study, person = patient(what)[0], f"map {what % MAPS}"
+    elif group in (SYNTHETIC, SYNTHETIC_LESIONS):
+        study, person = draw_patient(what)[0], f"map {what % MAPS}"
     else:
         study, person = what.study(), what.name
-    prepared, network = prepared_as_shipped(study), (model or shipped_model()).network
+    prepared, network = prepare_as_shipped(study), (model or shipped_model()).network
     return [
-        Point(group, m, person, embedding(network_input(prepared, (m,)), network))
+        ScanEmbedding(group, m, person, embed(network_input(prepared, (m,)), network))
         for m in study.modalities
-        if m in SHOWN
+        if m in MODALITIES
     ]
 
 
-def embedding(given: NetworkInput, network: Any, every: int = EVERY) -> NDArray[np.float32]:
+def embed(given: NetworkInput, network: Any, every: int = EVERY) -> NDArray[np.float32]:
     """(e,) unit length: mean over the slices that hold brain, across every axis that is sharp enough."""
     found, there = [], torch.from_numpy(given.present)
     for axis in given.study.axes:
@@ -127,7 +129,7 @@ def embedding(given: NetworkInput, network: Any, every: int = EVERY) -> NDArray[
     return functional.normalize(torch.cat(found).mean(0), dim=0).numpy()
 
 
-def centres(healthy: Sequence[Point]) -> dict[Modality, NDArray[np.float32]]:
+def healthy_means(healthy: Sequence[ScanEmbedding]) -> dict[Modality, NDArray[np.float32]]:
     """Mean embedding of the healthy scans of each contrast."""
     return {
         m: np.mean([p.embedding for p in healthy if p.modality is m], axis=0)
@@ -135,7 +137,7 @@ def centres(healthy: Sequence[Point]) -> dict[Modality, NDArray[np.float32]]:
     }
 
 
-def distances(scans: Sequence[Point]) -> NDArray[np.float64]:
+def mahalanobis_distances(scans: Sequence[ScanEmbedding]) -> NDArray[np.float64]:
     """Mahalanobis distance of every scan from the healthy scans of its contrast and of other people, in standard deviations.
 
     The covariance is that of all contrasts around their own means.
@@ -150,8 +152,8 @@ def distances(scans: Sequence[Point]) -> NDArray[np.float64]:
     for scan in scans:
         if scan.person not in fitted:
             others = [p for p in scans if p.group in HEALTHY and p.person != scan.person]
-            means = centres(others)
-            if len(others) < FEWEST:
+            means = healthy_means(others)
+            if len(others) < FEWEST_SCANS:
                 raise SystemExit("Too few healthy people: show more.")
             away = [p.embedding - means[p.modality] for p in others]
             fitted[scan.person] = (

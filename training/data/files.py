@@ -28,7 +28,7 @@ def load(path: Path) -> Volume:
     )
 
 
-def upright(path: Path) -> NDArray[np.float32]:
+def load_upright(path: Path) -> NDArray[np.float32]:
     """A NIfTI file with its axes turned: (k, j, i) rise to superior, anterior, right."""
     from nibabel import orientations
 

@@ -20,8 +20,8 @@ from BrainSSLAnomalyLib.core.anatomy import Structure
 from BrainSSLAnomalyLib.core.study import Modality
 from numpy.typing import NDArray
 
-from .files import DATA, upright
-from .labels import muse_pairs
+from .files import DATA, load_upright
+from .labels import muse_pair_table
 
 HEADS = Path("results/heads.npz")
 SPACING_MM = 2.0
@@ -83,7 +83,7 @@ def structures_of_muse(labels: NDArray[np.integer]) -> NDArray[np.uint8]:
     Args:
         labels: (k, j, i) MUSE codes, upright: i rises to the right.
     """
-    table = muse_pairs(_PAIRS, Structure)
+    table = muse_pair_table(_PAIRS, Structure)
     for structure, codes in _MIDLINE.items():
         table[list(codes)] = structure
     out = table[labels]
@@ -95,25 +95,25 @@ def structures_of_muse(labels: NDArray[np.integer]) -> NDArray[np.uint8]:
     return out
 
 
-def scans_in(folder: Path) -> list[Path]:
+def find_scans(folder: Path) -> list[Path]:
     """Every scan in a folder, by name."""
     return sorted(
         p for p in folder.iterdir() if p.name.endswith((".nii", ".nii.gz", ".nrrd", ".mha"))
     )
 
 
-def ixi(most: int | None = None, without: Collection[str] = ()) -> Iterator[Head]:
+def read_ixi(most: int | None = None, without: Collection[str] = ()) -> Iterator[Head]:
     """Image and structures of the training subjects, without files of some names."""
     for path in sorted((DATA / "healthy" / "ixi_t1_2mm" / "train").glob("*_T1.nii.gz"))[:most]:
         if path.name in without:
             continue
-        labels = upright(
+        labels = load_upright(
             DATA / "labels" / "ixi_dlmuse_2mm" / "train" / path.name.replace("_T1", "_DLMUSE")
         )
-        yield Head(upright(path)[None], structures_of_muse(labels.astype(np.int64)))
+        yield Head(load_upright(path)[None], structures_of_muse(labels.astype(np.int64)))
 
 
-def own(folder: Path, without: Collection[str] = ()) -> Iterator[Head]:
+def read_folder(folder: Path, without: Collection[str] = ()) -> Iterator[Head]:
     """Image and structures, as the shipped network sees them, of every scan in a folder, without files of some names."""
     from BrainSSLAnomalyLib.imageio import read_scan
     from BrainSSLAnomalyLib.network.anatomy import load_anatomy_network, looker
@@ -121,7 +121,7 @@ def own(folder: Path, without: Collection[str] = ()) -> Iterator[Head]:
     from BrainSSLAnomalyLib.preparation.parcellation import see
 
     look = looker(load_anatomy_network())
-    for path in scans_in(folder):
+    for path in find_scans(folder):
         if path.name in without:
             continue
         # The contrast does not matter here: the network is not told either.
@@ -136,7 +136,7 @@ def fingerprint(image: NDArray[np.uint8]) -> str:
     ).hexdigest()
 
 
-def named_by(purity: Path) -> frozenset[str]:
+def read_outliers(purity: Path) -> frozenset[str]:
     """Names and fingerprints of the scans that ``training.data.outliers`` has called outliers.
 
     Raises:
@@ -209,8 +209,8 @@ def read(path: Path = HEADS) -> HealthyHeads:
 
 def main(target: Path = HEADS, folder: Path | None = None, without: Path | None = None) -> None:
     """Prepare the heads, or those of ``--folder``, without those that a file of ``training.data.outliers`` names."""
-    gone = named_by(without) if without else frozenset()
-    write(target, ixi(without=gone) if folder is None else own(folder, gone), gone)
+    gone = read_outliers(without) if without else frozenset()
+    write(target, read_ixi(without=gone) if folder is None else read_folder(folder, gone), gone)
     print(
         f"{target}: {target.stat().st_size / 1e6:.1f} MB, {len(read(target).images)} heads, {len(gone)} were to be left out"
     )

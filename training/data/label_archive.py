@@ -14,8 +14,8 @@ import numpy as np
 from BrainSSLAnomalyLib.core.anatomy import Tissue
 from numpy.typing import NDArray
 
-from .files import DATA, upright
-from .labels import freesurfer_tissues
+from .files import DATA, load_upright
+from .labels import freesurfer_tissue_table
 
 ARCHIVE = Path("results/labels.npz")
 BELOW_MM, AROUND_MM = 25, 4
@@ -34,12 +34,12 @@ class LabelArchive:
     codes: NDArray[np.int64]
 
 
-def head(path: Path) -> NDArray[np.int64]:
+def read_head(path: Path) -> NDArray[np.int64]:
     """FreeSurfer codes (k, j, i), cropped to the head above the neck."""
     from scipy import ndimage
 
-    codes = upright(path).astype(np.int64)
-    tissues = freesurfer_tissues()[codes]
+    codes = load_upright(path).astype(np.int64)
+    tissues = freesurfer_tissue_table()[codes]
     brain = (tissues > 0) & (tissues <= Tissue.CEREBELLUM_CORTEX + 1) & (tissues != Tissue.CSF + 1)
     low = ndimage.find_objects(brain.astype(np.uint8))[0][0].start - BELOW_MM
     head = ndimage.find_objects((codes > 0).astype(np.uint8))[0]
@@ -51,7 +51,8 @@ def head(path: Path) -> NDArray[np.int64]:
 def write(target: Path, most: int | None = None) -> None:
     """Write the archive (about 10 MB), of all label maps or of the first ``most``."""
     maps = [
-        head(p) for p in sorted((DATA / "labels" / "synthseg").glob("training_seg_*.nii.gz"))[:most]
+        read_head(p)
+        for p in sorted((DATA / "labels" / "synthseg").glob("training_seg_*.nii.gz"))[:most]
     ]
     codes = np.unique(np.concatenate([np.unique(m) for m in maps]))
     target.parent.mkdir(parents=True, exist_ok=True)

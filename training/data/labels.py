@@ -70,7 +70,9 @@ MUSE_BRAINSTEM = 35
 MUSE_CEREBELLUM_MIDLINE = (71, 72, 73)
 
 
-def muse_pairs(right: Mapping[str, tuple[int, ...]], names: type[IntEnum]) -> NDArray[np.uint8]:
+def muse_pair_table(
+    right: Mapping[str, tuple[int, ...]], names: type[IntEnum]
+) -> NDArray[np.uint8]:
     """Lookup table (256,) from MUSE code to ``LEFT_…`` and ``RIGHT_…`` of an enumeration, 0 elsewhere.
 
     Args:
@@ -85,15 +87,15 @@ def muse_pairs(right: Mapping[str, tuple[int, ...]], names: type[IntEnum]) -> ND
     return table
 
 
-def muse_regions() -> NDArray[np.uint8]:
+def muse_region_table() -> NDArray[np.uint8]:
     """Lookup table (256,) from MUSE code to `Region`; brainstem and vermis are split by side later, 0 elsewhere."""
-    table = muse_pairs(MUSE_LOBES, Region)
+    table = muse_pair_table(MUSE_LOBES, Region)
     for region, codes in MUSE_MIDLINE.items():
         table[list(codes)] = region
     return table
 
 
-def freesurfer_tissues() -> NDArray[np.uint8]:
+def freesurfer_tissue_table() -> NDArray[np.uint8]:
     """Lookup table (1000,) from FreeSurfer code to tissue + 1; 0 is background."""
     table = np.zeros(1000, np.uint8)
     for tissue, codes in FREESURFER_TISSUES.items():

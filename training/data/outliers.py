@@ -27,22 +27,22 @@ from BrainSSLAnomalyLib.detection.detect import scored_voxels
 from BrainSSLAnomalyLib.imageio import read_scan, write_text
 from BrainSSLAnomalyLib.network.model import Model
 
-from ..engine.processes import prepared_as_shipped, processes, shipped_model
+from ..engine.processes import prepare_as_shipped, process_pool, shipped_model
 from . import heads
 
-PURITY = Path("results/outliers.json")
+OUTLIERS = Path("results/outliers.json")
 SCORES = (ScoreName.LOGIT, ScoreName.L1, ScoreName.MAHALANOBIS)
 """What the network marks, what it cannot reconstruct, and what its embeddings say: a scan that is far off in one of them is named."""
 
 EXCEEDED_ML = 1.0
 """A scan's value of a score is the one that this much of its brain exceeds: a lesion's size, and more than noise."""
 
-FARTHEST, FEWEST = 3.5, 10
+LARGEST_Z, FEWEST_SCANS = 3.5, 10
 """Modified z above which a scan is named; and among fewer scans than this none is."""
 
 
 @dataclass(frozen=True)
-class Purity:
+class ScanScores:
     """How one scan compares with the others.
 
     Attributes:
@@ -65,7 +65,7 @@ class Purity:
 Item = tuple[str, str, Modality, Volume | Path]
 
 
-def from_archive(path: Path) -> Iterator[Item]:
+def read_archive(path: Path) -> Iterator[Item]:
     """Name, fingerprint, contrast and volume of every head of an archive."""
     affine = np.diag([heads.SPACING_MM] * 3 + [1.0])
     for n, images in enumerate(heads.read(path).images):
@@ -77,27 +77,27 @@ def from_archive(path: Path) -> Iterator[Item]:
         )
 
 
-def from_folder(folder: Path, modality: Modality) -> Iterator[Item]:
+def list_folder(folder: Path, modality: Modality) -> Iterator[Item]:
     """The same of every scan in a folder."""
-    for path in heads.scans_in(folder):
+    for path in heads.find_scans(folder):
         yield path.name, "", modality, path
 
 
-def measured(item: Item, model: Model | None = None) -> Purity:
+def score_scan(item: Item, model: Model | None = None) -> ScanScores:
     """One scan, looked at by a network: the shipped one by default."""
     name, fingerprint, modality, what = item
     try:
         scan = read_scan(what, modality) if isinstance(what, Path) else Scan(what, modality, name)
-        prepared = prepared_as_shipped(Study({modality: scan}))
+        prepared = prepare_as_shipped(Study({modality: scan}))
     except BrainSSLAnomalyError as error:
-        return Purity(name, fingerprint, {}, outlier=True, refused=str(error))
+        return ScanScores(name, fingerprint, {}, outlier=True, refused=str(error))
     seen = hybrid.view(
         prepared, model or shipped_model(), latent=tuple(s for s in SCORES if s in hybrid.LATENT)
     )
     found = hybrid.scores(seen, {}, SCORES)
     scored = scored_voxels(prepared)
     rank = max(1, round(EXCEEDED_ML / prepared.reference.voxel_ml))
-    return Purity(
+    return ScanScores(
         name, fingerprint, {s.value: float(np.sort(found[s][scored])[-rank:][0]) for s in SCORES}
     )
 
@@ -109,7 +109,7 @@ def modified_z(values: Sequence[float]) -> np.ndarray:
     return away / max(median / 0.6745, 1e-12) if median > 0 else away / max(1.253314 * mean, 1e-12)
 
 
-def judged(scans: Sequence[Purity]) -> list[Purity]:
+def find_outliers(scans: Sequence[ScanScores]) -> list[ScanScores]:
     """All scans with their z, the farthest first; where there are enough of them, outliers are named."""
     good = [s for s in scans if s.values]
     z = {
@@ -119,13 +119,13 @@ def judged(scans: Sequence[Purity]) -> list[Purity]:
     out = [s for s in scans if not s.values]
     for n, scan in enumerate(good):
         own = {name: round(float(values[n]), 2) for name, values in z.items()}
-        far = len(good) >= FEWEST and max(own.values()) > FARTHEST
+        far = len(good) >= FEWEST_SCANS and max(own.values()) > LARGEST_Z
         values = {k: round(v, 4) for k, v in scan.values.items()}
-        out.append(Purity(scan.name, scan.fingerprint, values, own, far))
+        out.append(ScanScores(scan.name, scan.fingerprint, values, own, far))
     return sorted(out, key=lambda s: -max(s.z.values(), default=np.inf))
 
 
-def table(scans: Sequence[Purity]) -> str:
+def format_table(scans: Sequence[ScanScores]) -> str:
     """One line for every scan."""
     names = [s.value for s in SCORES]
     lines = [
@@ -150,30 +150,34 @@ def main(
     modality: Annotated[
         Modality, typer.Option(help="Contrast of the scans in the folder.")
     ] = Modality.T1,
-    target: Annotated[Path, typer.Option(help="The file to write.")] = PURITY,
+    target: Annotated[Path, typer.Option(help="The file to write.")] = OUTLIERS,
     limit: Annotated[int | None, typer.Option(help="Score the first so many only.")] = None,
     workers: int = 2,
 ) -> None:
     """Score every training scan and name those that stand out."""
-    items = islice(from_folder(folder, modality) if folder else from_archive(archive), limit)
+    items = islice(list_folder(folder, modality) if folder else read_archive(archive), limit)
     if workers > 1:
-        with processes(workers) as pool:
-            scans = judged(list(pool.map(measured, items)))
+        with process_pool(workers) as pool:
+            scans = find_outliers(list(pool.map(score_scan, items)))
     else:
-        scans = judged([measured(item) for item in items])
+        scans = find_outliers([score_scan(item) for item in items])
     if not scans:
         raise SystemExit(
             "No scan was found: give an archive of heads, or a folder with NIfTI, NRRD or MetaImage files."
         )
     content = {
-        "rule": f"modified z above {FARTHEST} (Iglewicz and Hoaglin 1993) in any score, among {FEWEST} scans or more; or refused",
+        "rule": f"modified z above {LARGEST_Z} (Iglewicz and Hoaglin 1993) in any score, among {FEWEST_SCANS} scans or more; or refused",
         "exceeded_ml": EXCEEDED_ML,
         "scans": [asdict(s) for s in scans],
     }
     target.parent.mkdir(parents=True, exist_ok=True)
     write_text(target, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
-    typer.echo(table(scans))
-    few = "" if len(scans) >= FEWEST else f"; too few to call any an outlier (fewer than {FEWEST})"
+    typer.echo(format_table(scans))
+    few = (
+        ""
+        if len(scans) >= FEWEST_SCANS
+        else f"; too few to call any an outlier (fewer than {FEWEST_SCANS})"
+    )
     typer.echo(f"{sum(s.outlier for s in scans)} of {len(scans)} scans stand out{few}. {target}")
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..tasks.anatomy import AnatomySettings
-from ..tasks.anomaly import AnomalySettings, settings_from
+from ..tasks.anomaly import AnomalySettings, parse_settings
 from .trainer import TrainerSettings
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
@@ -32,7 +32,7 @@ def read_config(name: str) -> tuple[AnatomySettings | AnomalySettings, TrainerSe
     content: dict[str, Any] = ConfigParser.load_config_files(_files_of(name))
     trainer = TrainerSettings(**content["trainer"])
     if content.get("task") == "anomaly":
-        return settings_from(content["data"]), trainer
+        return parse_settings(content["data"]), trainer
     data = {k: tuple(v) if isinstance(v, list) else v for k, v in content["data"].items()}
     return AnatomySettings(**data), trainer
 

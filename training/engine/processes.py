@@ -14,7 +14,7 @@ from BrainSSLAnomalyLib.network.model import Model, load_model
 from BrainSSLAnomalyLib.preparation import PreparedStudy, prepare
 
 
-def processes(count: int) -> ProcessPoolExecutor:
+def process_pool(count: int) -> ProcessPoolExecutor:
     """So many processes, in each of which torch keeps to one thread: more would get into each other's way."""
     return ProcessPoolExecutor(count, initializer=torch.set_num_threads, initargs=(1,))
 
@@ -25,7 +25,7 @@ def shipped_model() -> Model:
     return load_model(Device.CPU)
 
 
-def prepared_as_shipped(study: Study) -> PreparedStudy:
+def prepare_as_shipped(study: Study) -> PreparedStudy:
     """With the anatomy network, as `detect` prepares by default; what is measured by the atlas alone would not hold for it.
 
     Raises:

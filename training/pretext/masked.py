@@ -9,7 +9,7 @@ from torch.nn import functional
 from ..synthesis.noise import chance, uniform
 
 
-def masked(
+def mask_blocks(
     images: Tensor,
     generator: torch.Generator,
     *,

@@ -8,7 +8,7 @@ from torch import Tensor
 TURNS = 4
 
 
-def rotated(images: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+def rotate(images: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """Turn every scan in the plane of its last two axes, which must be equally long.
 
     Returns:

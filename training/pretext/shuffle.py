@@ -10,7 +10,7 @@ from torch import Tensor
 ORDERS = tuple(permutations(range(4)))
 
 
-def shuffled(images: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+def shuffle_quarters(images: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """Exchange the quarters of every scan in the plane of its last two axes, whose lengths must be even.
 
     Returns:

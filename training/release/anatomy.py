@@ -28,15 +28,20 @@ from rich.progress import track
 from scipy import ndimage
 
 from ..data.files import DATA, load
-from ..data.labels import MUSE_BRAINSTEM, MUSE_CEREBELLUM_MIDLINE, freesurfer_tissues, muse_regions
+from ..data.labels import (
+    MUSE_BRAINSTEM,
+    MUSE_CEREBELLUM_MIDLINE,
+    freesurfer_tissue_table,
+    muse_region_table,
+)
 
-OUT = Path(__file__).resolve().parents[2] / "BrainSSLAnomaly" / "Resources" / "Anatomy"
+ANATOMY = Path(__file__).resolve().parents[2] / "BrainSSLAnomaly" / "Resources" / "Anatomy"
 
 T1_LIKE = {Tissue.WHITE: 1.0, Tissue.CORTEX: 0.68, Tissue.STRIATUM: 0.75, Tissue.THALAMUS: 0.88, Tissue.VENTRICLE: 0.15,
            Tissue.CSF: 0.15, Tissue.BRAINSTEM: 0.95, Tissue.CEREBELLUM_WHITE: 0.95, Tissue.CEREBELLUM_CORTEX: 0.65}  # fmt: skip
 
 
-def mni_t1() -> sitk.Image:
+def load_mni_t1() -> sitk.Image:
     """The skull-stripped MNI152 T1 at 2 mm."""
     from nilearn.datasets import load_mni152_template
 
@@ -44,7 +49,7 @@ def mni_t1() -> sitk.Image:
     return to_sitk(Volume(np.asarray(image.dataobj, np.float32).T, image.affine))
 
 
-def affine_to_mni(moving: Volume, mni: sitk.Image) -> NDArray[np.float64]:
+def register_to_mni(moving: Volume, mni: sitk.Image) -> NDArray[np.float64]:
     """(4, 4): RAS mm of MNI → RAS mm of ``moving``, by correlation of two T1-like brains."""
     fixed, image = mni, to_sitk(moving)
     start = sitk.CenteredTransformInitializer(
@@ -64,9 +69,9 @@ def affine_to_mni(moving: Volume, mni: sitk.Image) -> NDArray[np.float64]:
     return ras_matrix(method.Execute(fixed, image))
 
 
-def tissue_maps(labels: Volume, mni: sitk.Image) -> NDArray[np.float32]:
+def map_tissues(labels: Volume, mni: sitk.Image) -> NDArray[np.float32]:
     """(11, k, j, i) of one label map on the coarse grid."""
-    tissues = freesurfer_tissues()[labels.array.astype(int)]
+    tissues = freesurfer_tissue_table()[labels.array.astype(int)]
     brain = np.zeros(tissues.shape, np.float32)
     for tissue, value in T1_LIKE.items():
         brain[tissues == tissue + 1] = value
@@ -75,7 +80,7 @@ def tissue_maps(labels: Volume, mni: sitk.Image) -> NDArray[np.float32]:
     affine = labels.affine @ np.array(
         [[2.0, 0, 0, 0.5], [0, 2, 0, 0.5], [0, 0, 2, 0.5], [0, 0, 0, 1]]
     )
-    world = affine_to_mni(Volume(half, affine), mni)
+    world = register_to_mni(Volume(half, affine), mni)
     maps = np.zeros((len(Tissue), *COARSE_SHAPE), np.float32)
     for tissue in Tissue:
         smooth = ndimage.gaussian_filter((tissues == tissue + 1).astype(np.float32), 0.7)
@@ -83,7 +88,7 @@ def tissue_maps(labels: Volume, mni: sitk.Image) -> NDArray[np.float32]:
     return maps
 
 
-def distance_to(mask: NDArray[np.bool_], limit: float = 60.0) -> NDArray[np.float32]:
+def measure_distance(mask: NDArray[np.bool_], limit: float = 60.0) -> NDArray[np.float32]:
     """Distance in mm on the coarse grid, cut at ``limit``."""
     if not mask.any():
         return np.full(mask.shape, limit, np.float32)
@@ -92,22 +97,25 @@ def distance_to(mask: NDArray[np.bool_], limit: float = 60.0) -> NDArray[np.floa
 
 def learn_tissues() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Mean tissue probabilities, and mean distances to (ventricle, cortex), over all label maps and their mirror images."""
-    mni = mni_t1()
+    mni = load_mni_t1()
     heads, brains, distances = [], [], []
     for path in track(
         sorted((DATA / "labels" / "synthseg").glob("training_seg_*.nii.gz")), "Whole heads"
     ):
-        maps = tissue_maps(load(path), mni)
+        maps = map_tissues(load(path), mni)
         heads.append(maps)
         names = maps.argmax(0)
         present = maps.max(0) > 0.3
         distances.append(
             np.stack(
-                [distance_to((names == t) & present) for t in (Tissue.VENTRICLE, Tissue.CORTEX)]
+                [
+                    measure_distance((names == t) & present)
+                    for t in (Tissue.VENTRICLE, Tissue.CORTEX)
+                ]
             )
         )
     for path in track(sorted((DATA / "labels" / "synthsr").glob("brain*_labels.nii.gz")), "Brains"):
-        brains.append(tissue_maps(load(path), mni))
+        brains.append(map_tissues(load(path), mni))
     mean = np.mean(heads, 0)
     # Brain-only maps know nothing of what surrounds the brain: they count where the tissues inside it are told apart.
     inner = [t for t in INTRACRANIAL if t is not Tissue.CSF]
@@ -122,17 +130,17 @@ def learn_tissues() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
 
 def learn_lobes() -> NDArray[np.float32]:
     """(32, k, j, i) probability of each region on the template grid at 2 mm, from the IXI training subjects."""
-    mni = mni_t1()
+    mni = load_mni_t1()
     votes = np.zeros((len(Region), *COARSE_SHAPE), np.float32)
-    table = muse_regions()
+    table = muse_region_table()
     paths = sorted((DATA / "labels" / "ixi_dlmuse_2mm" / "train").glob("*_DLMUSE.nii.gz"))[:30]
     for path in track(paths, "Lobes"):
         labels = load(path)
         scan = load(DATA / "healthy" / "ixi_t1_2mm" / "train" / path.name.replace("_DLMUSE", "_T1"))
         codes = labels.array.astype(int)
-        world = affine_to_mni(Volume(scan.array * (codes > 1), scan.affine), mni)
+        world = register_to_mni(Volume(scan.array * (codes > 1), scan.affine), mni)
         regions = table[codes]
-        r = right_of_midline(labels, codes)
+        r = find_right_side(labels, codes)
         regions[codes == MUSE_BRAINSTEM] = np.where(
             r, Region.RIGHT_BRAINSTEM, Region.LEFT_BRAINSTEM
         )[codes == MUSE_BRAINSTEM]
@@ -148,7 +156,7 @@ def learn_lobes() -> NDArray[np.float32]:
     return (votes / len(paths)).astype(np.float32)
 
 
-def right_of_midline(labels: Volume, codes: NDArray) -> NDArray[np.bool_]:
+def find_right_side(labels: Volume, codes: NDArray) -> NDArray[np.bool_]:
     """Where a voxel lies right of the plane through corpus callosum, brainstem and third ventricle, in the scan's own space."""
     k, j, i = np.nonzero(np.isin(codes, (95, MUSE_BRAINSTEM, 4, 11)))
     middle = (labels.affine @ np.stack([i, j, k, np.ones_like(i)]))[0].mean()
@@ -157,7 +165,7 @@ def right_of_midline(labels: Volume, codes: NDArray) -> NDArray[np.bool_]:
     return right > middle
 
 
-def region_map(votes: NDArray[np.float32], tissues: NDArray[np.float32]) -> NDArray[np.uint8]:
+def make_region_map(votes: NDArray[np.float32], tissues: NDArray[np.float32]) -> NDArray[np.uint8]:
     """One code a voxel on the template grid: the likeliest region, the nearest lobe where none was seen inside the skull."""
     inside = tissues[list(INTRACRANIAL)].sum(0) > 0.05
     smooth = np.stack([ndimage.gaussian_filter(v, 1.0) for v in votes])
@@ -179,10 +187,10 @@ def region_map(votes: NDArray[np.float32], tissues: NDArray[np.float32]) -> NDAr
 
 def save(name: str, array: NDArray[np.uint8], affine: NDArray[np.float64]) -> None:
     """(…, k, j, i) uint8 as NIfTI."""
-    OUT.mkdir(parents=True, exist_ok=True)
+    ANATOMY.mkdir(parents=True, exist_ok=True)
     image = nib.Nifti1Image(np.ascontiguousarray(array.T), affine)
     image.header.set_xyzt_units("mm")
-    nib.save(image, OUT / name)
+    nib.save(image, ANATOMY / name)
 
 
 def main() -> None:
@@ -195,8 +203,8 @@ def main() -> None:
     save(
         "distances.nii.gz", np.clip(np.round(distances * 4), 0, 255).astype(np.uint8), COARSE_AFFINE
     )
-    save("regions.nii.gz", region_map(learn_lobes(), tissues), TEMPLATE_AFFINE)
-    for path in sorted(OUT.glob("*.nii.gz")):
+    save("regions.nii.gz", make_region_map(learn_lobes(), tissues), TEMPLATE_AFFINE)
+    for path in sorted(ANATOMY.glob("*.nii.gz")):
         print(f"{path.name}: {path.stat().st_size / 1e6:.2f} MB")
 
 

@@ -28,38 +28,40 @@ from BrainSSLAnomalyLib.scoring.exceedance import table_key
 from scipy.stats import trim_mean
 
 from ..data.files import DATA, load
-from ..engine.processes import prepared_as_shipped, processes
+from ..engine.processes import prepare_as_shipped, process_pool
 from ..synthesis.scans import draw_scan
-from .anatomy import OUT
+from .anatomy import ANATOMY
 
 LEVELS = np.round(np.arange(0, 15.01, 0.1), 2)
 TRIMMED = 0.1
 """Share of scans left out at either end: one failed registration must not set the score of everybody."""
-ENOUGH = 10
+ENOUGH_SCANS = 10
 """Real scans that make synthetic ones unnecessary."""
 
 Measured = tuple[str, np.ndarray, float]
 
 
-def healthy_studies(synthetic: int, seed: int) -> Iterator[tuple[str, Callable[[], Study]]]:
+def list_healthy_studies(synthetic: int, seed: int) -> Iterator[tuple[str, Callable[[], Study]]]:
     """Name of every healthy scan, and how to get it."""
     for path in sorted((DATA / "healthy" / "ixi_t1_2mm" / "calibration").glob("*_T1.nii.gz")):
-        yield path.name, partial(_read, {Modality.T1: path})
+        yield path.name, partial(_read_study, {Modality.T1: path})
     single = DATA / "healthy" / "singles"
     yield (
         "a_FLAIR, a_T2",
-        partial(_read, {m: single / f"a_{m.value}.nii.gz" for m in (Modality.FLAIR, Modality.T2)}),
+        partial(
+            _read_study, {m: single / f"a_{m.value}.nii.gz" for m in (Modality.FLAIR, Modality.T2)}
+        ),
     )
     maps = sorted((DATA / "labels" / "synthseg").glob("training_seg_*.nii.gz"))
     for n in range(synthetic):
-        yield f"synthetic {seed + n}", partial(_draw, maps[n % len(maps)], seed + n)
+        yield f"synthetic {seed + n}", partial(_draw_study, maps[n % len(maps)], seed + n)
 
 
-def _read(paths):
+def _read_study(paths):
     return Study({m: Scan(load(p), m, p.name) for m, p in paths.items()})
 
 
-def _draw(labels, seed: int) -> Study:
+def _draw_study(labels, seed: int) -> Study:
     drawn = draw_scan(
         load(labels), (Modality.FLAIR, Modality.T1, Modality.T2), np.random.default_rng(seed)
     )
@@ -78,32 +80,32 @@ def measure(prepared: PreparedStudy) -> Iterator[Measured]:
             yield table_key(chosen), above, peak_deviation(prepared, deviation)
 
 
-def _measured(item: tuple[str, Callable[[], Study]]) -> tuple[str, list[Measured]]:
+def _measure_item(item: tuple[str, Callable[[], Study]]) -> tuple[str, list[Measured]]:
     name, study = item
-    return name, list(measure(prepared_as_shipped(study())))
+    return name, list(measure(prepare_as_shipped(study())))
 
 
-def healthy_volume(kinds: Mapping[str, Sequence[np.ndarray]]) -> np.ndarray:
+def mean_exceedance(kinds: Mapping[str, Sequence[np.ndarray]]) -> np.ndarray:
     """Mean volume above each level: of real scans where there are enough, else real and synthetic ones count half each."""
-    if len(kinds["real"]) >= ENOUGH:
+    if len(kinds["real"]) >= ENOUGH_SCANS:
         return trim_mean(kinds["real"], TRIMMED, axis=0)
     return np.mean([trim_mean(scans, TRIMMED, axis=0) for scans in kinds.values() if scans], axis=0)
 
 
-def subsets(key: str, others: Iterable[str]) -> list[str]:
+def find_subsets(key: str, others: Iterable[str]) -> list[str]:
     """Those of some `table_key` that hold part of the modalities of this one: with a FLAIR if it has one, else without."""
     parts = set(key.split("+"))
     return [k for k in others if set(k.split("+")) < parts and ("flair" in k) == ("flair" in parts)]
 
 
-def bounded(volumes: Mapping[str, np.ndarray], real: set[str]) -> dict[str, np.ndarray]:
+def bound_by_subsets(volumes: Mapping[str, np.ndarray], real: set[str]) -> dict[str, np.ndarray]:
     """Where no real scan shows a set of modalities, it is taken to be no rarer than in its largest subsets that one does show.
 
     Synthetic contrasts are aligned and consistent to a degree that scanners never reach.
     """
     out = {}
     for key, own in volumes.items():
-        inner = subsets(key, real)
+        inner = find_subsets(key, real)
         most = max((k.count("+") for k in inner), default=0)
         out[key] = np.maximum.reduce(
             [own, *(volumes[k] for k in inner if k.count("+") == most and key not in real)]
@@ -117,8 +119,8 @@ def main(synthetic: int = 20, seed: int = 1000, workers: int = 2) -> None:
         lambda: {"real": [], "synthetic": []}
     )
     peaks = defaultdict(list)
-    with processes(workers) as pool:
-        for name, results in pool.map(_measured, healthy_studies(synthetic, seed)):
+    with process_pool(workers) as pool:
+        for name, results in pool.map(_measure_item, list_healthy_studies(synthetic, seed)):
             for key, ml, peak in results:
                 above[key]["synthetic" if name.startswith("synthetic") else "real"].append(ml)
                 peaks[key].append(round(peak, 3))
@@ -134,15 +136,15 @@ def main(synthetic: int = 20, seed: int = 1000, workers: int = 2) -> None:
             ),
             sep=", ",
         )
-    volumes = bounded(
-        {key: healthy_volume(kinds) for key, kinds in above.items()},
+    volumes = bound_by_subsets(
+        {key: mean_exceedance(kinds) for key, kinds in above.items()},
         {k for k, v in above.items() if v["real"]},
     )
     tables = {
         key: {"healthy_ml": [round(float(v), 5) for v in volumes[key]], "peaks": sorted(peaks[key])}
         for key in sorted(volumes)
     }
-    (OUT / "healthy.json").write_text(
+    (ANATOMY / "healthy.json").write_text(
         json.dumps({"levels": LEVELS.tolist(), "tables": tables}), encoding="utf-8"
     )
 

@@ -44,12 +44,19 @@ from scipy.stats import trim_mean
 from ..data import heads
 from ..data.label_archive import ARCHIVE, read
 from ..engine.config import read_config
-from ..engine.processes import prepared_as_shipped, processes, shipped_model
-from ..synthesis.implanted import implanted
-from ..synthesis.patients import Case, unseen_cases
-from ..tasks.anomaly import AnomalySettings, shipped
+from ..engine.processes import prepare_as_shipped, process_pool, shipped_model
+from ..synthesis.implanted import draw_implanted_patient
+from ..synthesis.patients import Case, held_out_cases
+from ..tasks.anomaly import AnomalySettings, network_weights
 from ..tasks.slices import SliceSampler, SliceSettings
-from .exceedance import ENOUGH, TRIMMED, bounded, healthy_studies, healthy_volume, subsets
+from .exceedance import (
+    ENOUGH_SCANS,
+    TRIMMED,
+    bound_by_subsets,
+    list_healthy_studies,
+    mean_exceedance,
+    find_subsets,
+)
 
 FOLDER = Path(__file__).resolve().parents[2] / "BrainSSLAnomaly" / "Resources" / BUNDLE
 FUSION, HEALTHY = FOLDER / "configs" / "fusion.json", FOLDER / "configs" / "healthy.json"
@@ -94,7 +101,7 @@ def write_weights(weights: Path, config: str) -> None:
         FOLDER.joinpath(*WEIGHTS),
         {
             k: v.half() if v.is_floating_point() else v
-            for k, v in shipped(load_file(weights)).items()
+            for k, v in network_weights(load_file(weights)).items()
         },
     )
     _about(weights_sha256=sha256(FOLDER.joinpath(*WEIGHTS)))
@@ -120,7 +127,9 @@ def write_patches(archive: Path, real_heads: Path, batches: int = 30) -> None:
     with torch.inference_mode():
         for n in range(batches):
             batch = samplers[n % 3 == 2](1, generator)
-            found.append(_inside(network(batch.healthy, batch.present).patches, batch.inside))
+            found.append(
+                _brain_patches(network(batch.healthy, batch.present).patches, batch.inside)
+            )
     patches = torch.cat(found)
     patches = patches[torch.randperm(len(patches), generator=generator)]
     fitted = LedoitWolf().fit(patches.double().numpy())
@@ -139,17 +148,17 @@ def write_patches(archive: Path, real_heads: Path, batches: int = 30) -> None:
 
 def fit_fusion(patients: int, implants: int, workers: int) -> None:
     """Step 3."""
-    cases = unseen_cases(2000, patients, 0, implants)
+    cases = held_out_cases(2000, patients, 0, implants)
     rows: dict[str, dict[str, list[np.ndarray]]] = defaultdict(lambda: defaultdict(list))
-    with processes(workers) as pool:
-        for (kind, seed), taken in zip(cases, pool.map(_voxels, cases), strict=True):
+    with process_pool(workers) as pool:
+        for (kind, seed), taken in zip(cases, pool.map(_sample_voxels, cases), strict=True):
             for key, table in taken.items():
                 rows[key][kind.__name__].append(table)
             typer.echo(f"{kind.__name__} {seed}")
-    _write(FUSION, {table_key(chosen): fusion_of(chosen, rows) for chosen in SETS})
+    _write(FUSION, {table_key(chosen): fit_fusion_weights(chosen, rows) for chosen in SETS})
 
 
-def fusion_of(
+def fit_fusion_weights(
     modalities: tuple[Modality, ...], rows: Mapping[str, Mapping[str, list[np.ndarray]]]
 ) -> dict[str, Any]:
     """The entry of one set of modalities in the file.
@@ -165,11 +174,13 @@ def fusion_of(
 
     key = table_key(modalities)
     borrowed = [
-        table for part in subsets(key, rows) for table in rows[part].get(implanted.__name__, ())
+        table
+        for part in find_subsets(key, rows)
+        for table in rows[part].get(draw_implanted_patient.__name__, ())
     ]
     kinds = dict(rows[key])
-    kinds.setdefault(implanted.__name__, borrowed)
-    table = np.concatenate([_weighing_one(tables) for tables in kinds.values() if tables])
+    kinds.setdefault(draw_implanted_patient.__name__, borrowed)
+    table = np.concatenate([_equalise_weights(tables) for tables in kinds.values() if tables])
     columns, truth, weight = table[:, : len(FEATURES)], table[:, -2] > 0, table[:, -1]
     used = [FEATURES.index(name) for name in features(modalities)]
     while True:  # a feature that would count against an anomaly is left out
@@ -195,8 +206,8 @@ def measure_healthy(synthetic: int, workers: int, seed: int = 1000) -> None:
         lambda: {"real": [], "synthetic": []}
     )
     peaks: dict[tuple[ScoreName, str], list[float]] = defaultdict(list)
-    with processes(workers) as pool:
-        for name, results in pool.map(_healthy, healthy_studies(synthetic, seed)):
+    with process_pool(workers) as pool:
+        for name, results in pool.map(_measure_item, list_healthy_studies(synthetic, seed)):
             for score, key, ml, peak in results:
                 above[score, key]["synthetic" if name.startswith("synthetic") else "real"].append(
                     ml
@@ -211,8 +222,8 @@ def measure_healthy(synthetic: int, workers: int, seed: int = 1000) -> None:
     content = {}
     for score, (low, high) in RANGES.items():
         kinds = {key: volumes for (s, key), volumes in above.items() if s is score}
-        volumes = bounded(
-            {key: cautious_volume(v) for key, v in kinds.items()},
+        volumes = bound_by_subsets(
+            {key: cautious_exceedance(v) for key, v in kinds.items()},
             {k for k, v in kinds.items() if v["real"]},
         )
         tables = {
@@ -229,35 +240,35 @@ def measure_healthy(synthetic: int, workers: int, seed: int = 1000) -> None:
     _write(HEALTHY, content)
 
 
-def cautious_volume(kinds: Mapping[str, Sequence[np.ndarray]]) -> np.ndarray:
+def cautious_exceedance(kinds: Mapping[str, Sequence[np.ndarray]]) -> np.ndarray:
     """Mean volume above each level; where real scans are few, the larger of theirs and of the synthetic ones'.
 
     The single real FLAIR has a far heavier tail than synthetic ones, and is of a young person: with half of it (as in the statistical
     table), the default thresholds marked too much around lesions put into real scans and into synthetic patients.
     """
-    if len(kinds["real"]) >= ENOUGH:
-        return healthy_volume(kinds)
+    if len(kinds["real"]) >= ENOUGH_SCANS:
+        return mean_exceedance(kinds)
     return np.max([trim_mean(scans, TRIMMED, axis=0) for scans in kinds.values() if scans], axis=0)
 
 
-def _weighing_one(tables: list[np.ndarray]) -> np.ndarray:
+def _equalise_weights(tables: list[np.ndarray]) -> np.ndarray:
     """All rows, their weights (last column) scaled to a sum of one million."""
     table = np.concatenate(tables)
     table[:, -1] *= 1e6 / table[:, -1].sum()
     return table
 
 
-def _voxels(case: Case) -> dict[str, np.ndarray]:
+def _sample_voxels(case: Case) -> dict[str, np.ndarray]:
     """Key → (n, features + truth + weight) of one patient with known lesions."""
     draw, seed = case
     study, lesions = draw(seed)
-    prepared = prepared_as_shipped(study)
+    prepared = prepare_as_shipped(study)
     grid, scored = prepared.reference, scored_voxels(prepared)
     truth = np.zeros(scored.shape, bool)
     if lesions is not None:
         truth = resample(lesions, grid.array.shape, grid.affine)[prepared.box] > 0.5
     rng, taken = np.random.default_rng(seed), {}
-    for chosen, scores in _looks(prepared, FEATURES, fuse=False):
+    for chosen, scores in _score_sets(prepared, FEATURES, fuse=False):
         places, weights = [], []
         for where, most in ((scored & truth, MOST_LESION), (scored & ~truth, MOST_HEALTHY)):
             index = np.flatnonzero(where)
@@ -276,12 +287,14 @@ def _voxels(case: Case) -> dict[str, np.ndarray]:
     return taken
 
 
-def _healthy(item: tuple[str, Any]) -> tuple[str, list[tuple[ScoreName, str, np.ndarray, float]]]:
+def _measure_item(
+    item: tuple[str, Any],
+) -> tuple[str, list[tuple[ScoreName, str, np.ndarray, float]]]:
     """Name, and for every score and set of modalities the ml above each level and the peak."""
     name, study = item
-    prepared, results = prepared_as_shipped(study()), []
+    prepared, results = prepare_as_shipped(study()), []
     scored = scored_voxels(prepared)
-    for chosen, scores in _looks(
+    for chosen, scores in _score_sets(
         prepared, tuple(s for s in RANGES if s is not ScoreName.FUSED), fuse=True
     ):
         for score, (low, high) in RANGES.items():
@@ -295,7 +308,7 @@ def _healthy(item: tuple[str, Any]) -> tuple[str, list[tuple[ScoreName, str, np.
     return name, results
 
 
-def _looks(
+def _score_sets(
     prepared: PreparedStudy, wanted: Iterable[ScoreName], *, fuse: bool
 ) -> Iterator[tuple[tuple[Modality, ...], dict[ScoreName, np.ndarray]]]:
     """Every set of modalities that the study has, and its scores."""
@@ -317,7 +330,7 @@ def _looks(
         yield chosen, scores
 
 
-def _inside(patches: torch.Tensor, brain: torch.Tensor) -> torch.Tensor:
+def _brain_patches(patches: torch.Tensor, brain: torch.Tensor) -> torch.Tensor:
     """(n, e) embeddings of patches that are brain for the most part."""
     share = torch.nn.functional.adaptive_avg_pool2d(brain, (patches.shape[2], patches.shape[3]))[
         :, 0

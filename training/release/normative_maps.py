@@ -25,21 +25,25 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from ..data.files import DATA, load
-from ..engine.processes import prepared_as_shipped, processes
-from .anatomy import OUT
+from ..engine.processes import prepare_as_shipped, process_pool
+from .anatomy import ANATOMY
 
 FLAIR = Modality.FLAIR
 SHRINKAGE = 0.5
 SMOOTHING_VOXELS = 2.0
-LARGEST = 3.0
+LARGEST_Z = 3.0
 """z-scores are cut at ± this: one subject with a cyst must not make the place unusual for all."""
 
 
-def on_template(path: Path, modality: Modality) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def map_to_template(
+    path: Path, modality: Modality
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """(z, brain) of one subject on the coarse template grid; z as it is before anything is known of its place."""
-    prepared = prepared_as_shipped(Study({modality: Scan(load(path), modality, path.name)}))
+    prepared = prepare_as_shipped(Study({modality: Scan(load(path), modality, path.name)}))
     grid, world = prepared.reference, prepared.template_to_reference
-    z = prepared.whole(np.clip(zscore_maps(prepared, by_place=False)[modality], -LARGEST, LARGEST))
+    z = prepared.whole(
+        np.clip(zscore_maps(prepared, by_place=False)[modality], -LARGEST_Z, LARGEST_Z)
+    )
     # Of one person the edge is not believed; over sixty its errors cancel.
     seen = (
         prepared.whole(scored_voxels(prepared).astype(np.float32))
@@ -52,9 +56,9 @@ def on_template(path: Path, modality: Modality) -> tuple[NDArray[np.float32], ND
     return values, (inside > 0.9).astype(np.float32)
 
 
-def one_person(name: str, modality: Modality) -> NDArray[np.float32]:
+def smooth_person(name: str, modality: Modality) -> NDArray[np.float32]:
     """The smooth, symmetric part of one healthy person's z-scores; 0 where nothing was scored."""
-    z, seen = on_template(
+    z, seen = map_to_template(
         DATA / "healthy" / "singles" / f"{name}_{modality.value}.nii.gz", modality
     )
     total, count = (
@@ -63,9 +67,9 @@ def one_person(name: str, modality: Modality) -> NDArray[np.float32]:
     return np.where(count > 0.3, total / np.maximum(count, 0.3), 0).astype(np.float32)
 
 
-def agreement() -> str:
+def measure_agreement() -> str:
     """How well one healthy FLAIR foretells another, from another scanner."""
-    first, second = one_person("a", FLAIR), one_person("b", FLAIR)
+    first, second = smooth_person("a", FLAIR), smooth_person("b", FLAIR)
     both = (first != 0) & (second != 0)
     slope = np.polyfit(first[both], second[both], 1)[0]
     return f"slope {slope:.2f}, correlation {np.corrcoef(first[both], second[both])[0, 1]:.2f}"
@@ -73,7 +77,7 @@ def agreement() -> str:
 
 def save(modality: Modality, mean: NDArray, sd: NDArray) -> None:
     """Write ``Resources/Anatomy/places_<modality>.nii.gz``."""
-    out = OUT / f"places_{modality.key}.nii.gz"
+    out = ANATOMY / f"places_{modality.key}.nii.gz"
     stored = (
         np.stack(
             [np.clip(mean * MEAN_STEP + 128, 0, 255), np.clip(np.maximum(sd, 1) * SD_STEP, 0, 255)]
@@ -87,13 +91,13 @@ def save(modality: Modality, mean: NDArray, sd: NDArray) -> None:
     )
 
 
-def t1(workers: int) -> None:
+def learn_t1(workers: int) -> None:
     """From all training subjects."""
     total, squares, count = (np.zeros(COARSE_SHAPE, np.float32) for _ in range(3))
     paths = sorted((DATA / "healthy" / "ixi_t1_2mm" / "train").glob("*_T1.nii.gz"))
-    with processes(workers) as pool:
+    with process_pool(workers) as pool:
         for n, (z, inside) in enumerate(
-            pool.map(partial(on_template, modality=Modality.T1), paths), start=1
+            pool.map(partial(map_to_template, modality=Modality.T1), paths), start=1
         ):
             total += z * inside
             squares += z**2 * inside
@@ -111,13 +115,13 @@ def t1(workers: int) -> None:
 def main(workers: int = 2, only: str = "", compare: bool = False) -> None:
     """Write the maps of every contrast, or of one (``--only flair``); or compare two healthy people (``--compare``)."""
     if compare:
-        print(agreement())
+        print(measure_agreement())
         return
     if only in FLAIR.key:
-        mean = SHRINKAGE * one_person("a", FLAIR)
+        mean = SHRINKAGE * smooth_person("a", FLAIR)
         save(FLAIR, mean, np.ones_like(mean))
     if only in Modality.T1.key:
-        t1(workers)
+        learn_t1(workers)
 
 
 if __name__ == "__main__":

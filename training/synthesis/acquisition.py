@@ -12,17 +12,17 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from .noise import chance, each, normal, smooth_field, uniform
+from .noise import chance, expand_axes, normal, smooth_field, uniform
 
 
-def biased(image: Tensor, generator: torch.Generator, *, spacing: float) -> Tensor:
+def add_bias_field(image: Tensor, generator: torch.Generator, *, spacing: float) -> Tensor:
     """Times the receive field of a coil: smooth over 60 to 100 mm, by up to some 40 %."""
     batch, count, *shape = image.shape
     strength = uniform((batch, count, 1, 1, 1), 0.0, 0.2, generator)
     return image * torch.exp(strength * smooth_field(batch, count, shape, 80 / spacing, generator))
 
 
-def blurred(image: Tensor, sigma: Tensor) -> Tensor:
+def blur(image: Tensor, sigma: Tensor) -> Tensor:
     """Gaussian blur, another width for each scan.
 
     Args:
@@ -48,7 +48,7 @@ class Slicing(NamedTuple):
     slices: int
 
 
-def slicings(
+def draw_slicings(
     batch: int,
     scans: int,
     shape: Sequence[int],
@@ -71,8 +71,8 @@ def slicings(
     return [[one() for _ in range(scans)] for _ in range(batch)]
 
 
-def thick_slices(image: Tensor, cut: Sequence[Sequence[Slicing | None]]) -> Tensor:
-    """Acquired in slices as `slicings` says, and interpolated back. Linear, so that a change of a scan may go through it alone."""
+def acquire_slices(image: Tensor, cut: Sequence[Sequence[Slicing | None]]) -> Tensor:
+    """Acquired in slices as `draw_slicings` says, and interpolated back. Linear, so that a change of a scan may go through it alone."""
     out, shape = image.clone(), tuple(image.shape[2:])
     for b, scans in enumerate(cut):
         for m, slicing in enumerate(scans):
@@ -87,8 +87,8 @@ def thick_slices(image: Tensor, cut: Sequence[Sequence[Slicing | None]]) -> Tens
     return out
 
 
-def moved(image: Tensor, generator: torch.Generator, *, share: float = 0.15) -> Tensor:
-    """A share of the scans with a patient who moved: some lines of k-space, along one axis, are of a shifted head."""
+def add_motion(image: Tensor, generator: torch.Generator, *, share: float = 0.15) -> Tensor:
+    """A share of the scans with a patient who add_motion: some lines of k-space, along one axis, are of a shifted head."""
     out = image.clone()
     for b, m in torch.nonzero(chance(image.shape[:2], share, generator)).tolist():
         axis = int(torch.randint(3, (1,), generator=generator, device=generator.device))
@@ -107,7 +107,7 @@ def moved(image: Tensor, generator: torch.Generator, *, share: float = 0.15) -> 
     return out
 
 
-def ghosted(image: Tensor, generator: torch.Generator, *, share: float = 0.15) -> Tensor:
+def add_ghosts(image: Tensor, generator: torch.Generator, *, share: float = 0.15) -> Tensor:
     """A share of the scans with faint copies of the head, evenly spaced along one axis."""
     out = image.clone()
     for b, m in torch.nonzero(chance(image.shape[:2], share, generator)).tolist():
@@ -122,10 +122,10 @@ def ghosted(image: Tensor, generator: torch.Generator, *, share: float = 0.15) -
     return out
 
 
-def noisy(image: Tensor, generator: torch.Generator) -> Tensor:
+def add_noise(image: Tensor, generator: torch.Generator) -> Tensor:
     """With Rician noise of up to 8 % of the brightest tissue."""
     top = image.flatten(2).amax(2).clamp(min=1e-6) * 0.6
-    sigma = each(
+    sigma = expand_axes(
         top
         * uniform(image.shape[:2], 0.003, 0.08, generator)
         * uniform(image.shape[:2], 0.3, 1.0, generator)
@@ -136,15 +136,15 @@ def noisy(image: Tensor, generator: torch.Generator) -> Tensor:
     )
 
 
-def gamma(image: Tensor, generator: torch.Generator, *, spread: float = 0.25) -> Tensor:
+def change_gamma(image: Tensor, generator: torch.Generator, *, spread: float = 0.25) -> Tensor:
     """x → x^γ, ln γ normal, on intensities scaled to 0–1."""
-    top = each(image.flatten(2).amax(2).clamp(min=1e-6))
-    return top * (image / top).clamp(min=0) ** each(
+    top = expand_axes(image.flatten(2).amax(2).clamp(min=1e-6))
+    return top * (image / top).clamp(min=0) ** expand_axes(
         torch.exp(spread * normal(image.shape[:2], generator))
     )
 
 
-def field_of_view(
+def draw_field_of_view(
     batch: int, shape: tuple[int, int, int], generator: torch.Generator, *, share: float = 0.2
 ) -> Tensor:
     """Which voxels were acquired: a share of the patients lack slices at one end, up to a quarter of the volume.

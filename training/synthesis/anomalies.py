@@ -19,14 +19,14 @@ from torch import Tensor
 from torch.nn import functional
 
 from . import acquisition
-from .acquisition import Slicing, thick_slices
+from .acquisition import Slicing, acquire_slices
 from .generator import Change
 from .noise import chance, normal, smooth_field, spread, uniform
 
 SMALLEST_MM, LARGEST_MM = 1.3, 29.0
 """Radii of spheres of 10 mm³ and 100 ml."""
 
-VISIBLE = 0.5
+VISIBLE_SD = 0.5
 """A voxel counts as anomalous where some scan changed by this many SD of the parenchyma, on average with its neighbours."""
 
 LEAST_CONTRAST = 0.08
@@ -79,18 +79,18 @@ class Brain:
         return table[self.tissues]
 
     @cached_property
-    def white(self) -> Tensor:
+    def white_matter_mean(self) -> Tensor:
         """(m, 1, 1, 1) mean intensity of white matter."""
         weight = self.is_in(Tissue.WHITE).float()
         return (self.images * weight).sum((1, 2, 3), keepdim=True) / weight.sum().clamp(min=1)
 
-    def part(self, box: Box) -> Brain:
+    def crop(self, box: Box) -> Brain:
         """What lies in a box, with the white matter of the whole."""
         every = (slice(None), *box)
         some = replace(
             self, images=self.images[every], tissues=self.tissues[box], inside=self.inside[box]
         )
-        some.__dict__["white"] = self.white
+        some.__dict__["white_matter_mean"] = self.white_matter_mean
         return some
 
 
@@ -98,21 +98,23 @@ Kind = Callable[[Brain, Tensor, Tensor, torch.Generator], tuple[Tensor, Tensor]]
 """(brain, images so far (m, k, j, i), soft mask (k, j, i), generator) → changed images, and the soft mask of what changed."""
 
 
-def shifted(
+def shift_intensity(
     brain: Brain, images: Tensor, mask: Tensor, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
     """Brighter or darker, mostly as disease is; from the tissue beneath, or from the level of white matter; half with a penumbra."""
-    m, shown = len(brain.modalities), with_penumbra(brain, mask, generator)
+    m, shown = len(brain.modalities), add_penumbra(brain, mask, generator)
     usual = torch.tensor([USUAL_SIGN[x] for x in brain.modalities], device=images.device)
     anything = uniform((m,), -1, 1, generator).sign()
     sign = torch.where(chance((1,), 0.2, generator), anything, usual).reshape(m, 1, 1, 1)
     amount = uniform((m, 1, 1, 1), 0.8, 4.5, generator)
-    base = torch.where(chance((1, 1, 1, 1), 0.5, generator), images, brain.white.expand_as(images))
+    base = torch.where(
+        chance((1, 1, 1, 1), 0.5, generator), images, brain.white_matter_mean.expand_as(images)
+    )
     grain = 0.25 * smooth_field(1, m, mask.shape, 4 / brain.spacing, generator)[0]
     return images * (1 - shown) + shown * (base + sign * amount + grain), mask
 
 
-def with_penumbra(brain: Brain, mask: Tensor, generator: torch.Generator) -> Tensor:
+def add_penumbra(brain: Brain, mask: Tensor, generator: torch.Generator) -> Tensor:
     """What a lesion makes of the picture: half of the time beyond its edge, fainter, in the white matter around.
 
     Lesions of white matter have a penumbra that raters leave out (Maillard et al., Stroke 42 (2011) 1917).
@@ -131,7 +133,7 @@ def with_penumbra(brain: Brain, mask: Tensor, generator: torch.Generator) -> Ten
     return torch.maximum(mask, share * around)
 
 
-def ringed(
+def draw_tumour(
     brain: Brain, images: Tensor, mask: Tensor, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
     """A tumour: core, rim and oedema each with brightness of its own; oedema spreads in white matter only."""
@@ -156,7 +158,7 @@ def ringed(
     return out, torch.maximum(mask, around)
 
 
-def foreign(
+def draw_foreign_texture(
     brain: Brain, images: Tensor, mask: Tensor, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
     """A texture that no tissue has."""
@@ -170,7 +172,7 @@ def foreign(
     return images * (1 - mask) + mask * texture, mask
 
 
-def pasted(
+def paste_elsewhere(
     brain: Brain, images: Tensor, mask: Tensor, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
     """What lies somewhere else in the same brain, mirrored: cut and paste (Li et al., CutPaste, CVPR 2021)."""
@@ -188,7 +190,7 @@ def pasted(
     return torch.where((mask * there > 0.5)[None], other, images), mask
 
 
-def distorted(
+def distort(
     brain: Brain, images: Tensor, mask: Tensor, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
     """Pushed outwards or pulled inwards from the middle of the mask: mass effect and atrophy."""
@@ -211,7 +213,7 @@ def distorted(
     ], soft
 
 
-def noisy(
+def add_coarse_noise(
     brain: Brain, images: Tensor, mask: Tensor, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
     """Coarse noise: pixel noise teaches nothing (Kascenas et al., MIDL 2022)."""
@@ -225,7 +227,7 @@ def noisy(
     return images + mask * field * float(uniform((1,), 0.8, 2.5, generator)), mask
 
 
-def blurred(
+def remove_detail(
     brain: Brain, images: Tensor, mask: Tensor, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
     """All detail gone."""
@@ -236,36 +238,36 @@ def blurred(
 
 
 SMALL: dict[str, tuple[Kind, float]] = {
-    "shifted": (shifted, 0.8),
-    "foreign": (foreign, 0.08),
-    "pasted": (pasted, 0.06),
-    "blurred": (blurred, 0.06),
+    "shifted": (shift_intensity, 0.8),
+    "foreign": (draw_foreign_texture, 0.08),
+    "pasted": (paste_elsewhere, 0.06),
+    "blurred": (remove_detail, 0.06),
 }
 LARGE: dict[str, tuple[Kind, float]] = {
-    "ringed": (ringed, 0.4),
-    "shifted": (shifted, 0.25),
-    "foreign": (foreign, 0.1),
-    "pasted": (pasted, 0.08),
-    "distorted": (distorted, 0.07),
-    "noisy": (noisy, 0.05),
-    "blurred": (blurred, 0.05),
+    "ringed": (draw_tumour, 0.4),
+    "shifted": (shift_intensity, 0.25),
+    "foreign": (draw_foreign_texture, 0.1),
+    "pasted": (paste_elsewhere, 0.08),
+    "distorted": (distort, 0.07),
+    "noisy": (add_coarse_noise, 0.05),
+    "blurred": (remove_detail, 0.05),
 }
 """Kinds of anomaly and how often each is drawn."""
 
-LOCAL = (shifted, foreign, blurred)
+LOCAL = (shift_intensity, draw_foreign_texture, remove_detail)
 """Kinds that need nothing from beyond the box of a small anomaly: drawn in that box alone, a tenth of the work."""
 
-_LIKELY = {
+_TISSUE_WEIGHTS = {
     Tissue.WHITE: 1.0,
     Tissue.CORTEX: 0.2,
     Tissue.STRIATUM: 0.5,
     Tissue.THALAMUS: 0.5,
     Tissue.BRAINSTEM: 0.4,
 }
-_LIKELY |= {Tissue.CEREBELLUM_WHITE: 0.4, Tissue.CEREBELLUM_CORTEX: 0.1}
+_TISSUE_WEIGHTS |= {Tissue.CEREBELLUM_WHITE: 0.4, Tissue.CEREBELLUM_CORTEX: 0.1}
 
 
-def blob(
+def draw_blob(
     brain: Brain, radius_mm: float, likely: Tensor, generator: torch.Generator
 ) -> tuple[Tensor, Box]:
     """A soft mask of about a radius, and the box it lies in; its centre is drawn from a map of likelihood (k, j, i)."""
@@ -300,7 +302,7 @@ def blob(
     return torch.sigmoid((1 + rough[0, 0] - distance) * sharp), box
 
 
-def ms_radius(share: float) -> float:
+def ms_lesion_radius(share: float) -> float:
     """Return the radius in mm of the sphere that a share of MS lesions is smaller than, 0 to 1."""
     shares, volumes = zip(*MS_VOLUMES, strict=True)
     volume = math.exp(np.interp(share, shares, np.log(volumes)))
@@ -335,7 +337,7 @@ def add(
     if bool(chance((1,), healthy, generator)) or not bool(brain.inside.any()):
         return images, torch.zeros_like(images, dtype=torch.bool)
     likely = torch.zeros_like(marked)
-    for tissue, weight in _LIKELY.items():
+    for tissue, weight in _TISSUE_WEIGHTS.items():
         likely += weight * brain.is_in(tissue)
     likely *= brain.inside
     near = spread(brain.is_in(Tissue.VENTRICLE)[None, None].float(), 8 / brain.spacing)[0, 0]
@@ -356,27 +358,27 @@ def add(
         if kind not in LOCAL:
             mask, box = functional.pad(mask, _around(box, likely.shape)), whole
         every = (slice(None), *box)
-        images[every], changed = kind(brain.part(box), images[every], mask, generator)
+        images[every], changed = kind(brain.crop(box), images[every], mask, generator)
         marked[box] = torch.maximum(marked[box], changed)
 
     for _ in range(count):
         share = float(uniform((1,), 0, 1, generator))
-        radius = ms_radius(share) if ms_like else SMALLEST_MM * (9 / SMALLEST_MM) ** share
-        mask, box = blob(brain, radius, small_likely, generator)
+        radius = ms_lesion_radius(share) if ms_like else SMALLEST_MM * (9 / SMALLEST_MM) ** share
+        mask, box = draw_blob(brain, radius, small_likely, generator)
         allowed = brain.inside[box] & (~fluid[box] | chance((1,), 0.1, generator))
         put(_draw(small, generator), mask * allowed, box)
     if large and (count == 0 or bool(chance((1,), 0.3, generator))) and bool(likely.any()):
         radius = 6 * (LARGEST_MM / 6) ** float(uniform((1,), 0, 1, generator))
-        mask, box = blob(brain, radius, brain.inside.float(), generator)
+        mask, box = draw_blob(brain, radius, brain.inside.float(), generator)
         put(_draw(large, generator), mask * brain.inside[box], box)
     images = brain.images + torch.where(brain.inside, scanned(images - brain.images), 0)
     change = functional.avg_pool3d(
         (images - brain.images).abs()[None], 3, 1, 1, count_include_pad=False
     )[0]  # not speckled
-    return images, (change > VISIBLE) & (marked > 0.5) & brain.inside
+    return images, (change > VISIBLE_SD) & (marked > 0.5) & brain.inside
 
 
-def as_scanned(
+def make_acquisition(
     cut: Sequence[Slicing | None], generator: torch.Generator
 ) -> Callable[[Tensor], Tensor]:
     """What a scanner makes of a change (m, k, j, i) of scans it has cut into such slices: no sharper than they are.
@@ -385,10 +387,10 @@ def as_scanned(
     and it has no fading rim, so that a network draws the rims of real ones too.
     """
     sigma = uniform((1, len(cut)), 0.5, 1.0, generator)
-    return lambda change: thick_slices(acquisition.blurred(change[None], sigma), [cut])[0]
+    return lambda change: acquire_slices(acquisition.blur(change[None], sigma), [cut])[0]
 
 
-def before_the_scan(*, spacing: float, healthy: float = 0.2, without: Sequence[str] = ()) -> Change:
+def make_change(*, spacing: float, healthy: float = 0.2, without: Sequence[str] = ()) -> Change:
     """`add` as a `Change`: for scans in any units, that are yet to be acquired.
 
     Args:
@@ -400,7 +402,7 @@ def before_the_scan(*, spacing: float, healthy: float = 0.2, without: Sequence[s
         images: Tensor, tissues: Tensor, modalities: Sequence[Modality], generator: torch.Generator
     ) -> tuple[Tensor, Tensor]:
         inside = (tissues > 0) & (tissues <= Tissue.CEREBELLUM_CORTEX + 1)
-        middle, scale = parenchyma_scale(images, tissues, inside)
+        middle, scale = measure_parenchyma(images, tissues, inside)
         scale = torch.maximum(scale, LEAST_CONTRAST * middle.abs())
         brain = Brain((images - middle) / scale, tissues, inside, modalities, spacing)
         changed, marked = add(brain, generator, healthy=healthy, without=without)
@@ -409,7 +411,7 @@ def before_the_scan(*, spacing: float, healthy: float = 0.2, without: Sequence[s
     return change
 
 
-def parenchyma_scale(images: Tensor, tissues: Tensor, inside: Tensor) -> tuple[Tensor, Tensor]:
+def measure_parenchyma(images: Tensor, tissues: Tensor, inside: Tensor) -> tuple[Tensor, Tensor]:
     """(m, 1, 1, 1) mean and SD of white matter and cortex, or of all that is inside where there is hardly any of them.
 
     Args:

@@ -15,8 +15,8 @@ from BrainSSLAnomalyLib.core.study import Modality
 from torch import Tensor
 from torch.nn import functional
 
-from .contrasts import on_some_scanner
-from .noise import chance, each, normal, smooth_field, spread, uniform
+from .contrasts import draw_tissue_means
+from .noise import chance, expand_axes, normal, smooth_field, spread, uniform
 
 STRUCTURE_SPREAD, NUCLEUS_SPREAD, HEAD_SPREAD = 0.03, 0.08, 0.45
 """Of single labels within a tissue: nuclei differ by their iron, skin, fat, muscle and marrow a lot."""
@@ -53,7 +53,7 @@ FAINT, STRONG = (0.0, 1.6), (1.2, 3.2)
 """How bright rims and caps are, as multiples of the contrast between cortex and white matter."""
 
 
-def mean_intensities(
+def draw_mean_intensities(
     modalities: Sequence[Modality],
     tissue_of_label: Tensor,
     batch: int,
@@ -72,7 +72,7 @@ def mean_intensities(
         (batch, modalities, n) float32, not negative; air is nearly 0.
     """
     count = len(modalities)
-    means = functional.pad(on_some_scanner(modalities, batch, generator), (1, 0))
+    means = functional.pad(draw_tissue_means(modalities, batch, generator), (1, 0))
     anything = uniform(means.shape, 0.05, 1.2, generator)
     means = torch.where(chance((batch, count, 1), at_random, generator), anything, means)
     means[..., 0] = uniform((batch, count), 0.0, 0.03, generator)
@@ -87,7 +87,7 @@ def mean_intensities(
     ).clamp(min=0)
 
 
-def draw(labels: Tensor, means: Tensor) -> Tensor:
+def paint_labels(labels: Tensor, means: Tensor) -> Tensor:
     """Every voxel with the mean of its label.
 
     Args:
@@ -101,7 +101,9 @@ def draw(labels: Tensor, means: Tensor) -> Tensor:
     return torch.gather(means, 2, flat).reshape(*means.shape[:2], *labels.shape[1:])
 
 
-def textured(image: Tensor, head: Tensor, generator: torch.Generator, *, spacing: float) -> Tensor:
+def add_texture(
+    image: Tensor, head: Tensor, generator: torch.Generator, *, spacing: float
+) -> Tensor:
     """With brightness varying within tissues at several scales, far more outside the skull.
 
     Args:
@@ -118,7 +120,7 @@ def textured(image: Tensor, head: Tensor, generator: torch.Generator, *, spacing
     return image * torch.where(head, gain * wild, gain).clamp(min=0)
 
 
-def bright_places(
+def add_normal_bright_regions(
     image: Tensor,
     labels: Tensor,
     codes: np.ndarray,
@@ -146,7 +148,7 @@ def bright_places(
         return table[labels][:, None].float()
 
     def level(code: int) -> Tensor:
-        return each(means[:, :, int(np.flatnonzero(codes == code)[0])])
+        return expand_axes(means[:, :, int(np.flatnonzero(codes == code)[0])])
 
     white, cortex, lateral = where(2, 41), where(3, 42), where(*LATERAL)
     contrast = (level(3) - level(2)).abs().clamp(min=0.08)
@@ -154,20 +156,22 @@ def bright_places(
     share = share.reshape(1, -1, 1, 1, 1)
     left, right = (where(code) for code in LATERAL)
     septum = (spread(left, 2 / spacing) * spread(right, 2 / spacing)).sqrt() * (white + lateral)
-    septum = septum * each(uniform((batch,), 0.0, 1.0, generator))
-    bright = level(2) + contrast * each(uniform((batch,), 0.5, STRONG[1], generator))
+    septum = septum * expand_axes(uniform((batch,), 0.0, 1.0, generator))
+    bright = level(2) + contrast * expand_axes(uniform((batch,), 0.5, STRONG[1], generator))
     image = torch.where(share > 0, image + septum * (bright - image).clamp(min=0) * share, image)
-    image = image + share * contrast * rims_and_caps(lateral, white, generator, spacing)
-    image = image + contrast * aged_white_matter(lateral, white, modalities, generator, spacing)
+    image = image + share * contrast * draw_rims_and_caps(lateral, white, generator, spacing)
+    image = image + contrast * draw_aged_white_matter(
+        lateral, white, modalities, generator, spacing
+    )
     near = spread(where(*PUTAMEN), 14 / spacing) + spread(lateral, 22 / spacing) * 0.8
     limbic = (where(*LIMBIC) + cortex * near).clamp(max=1)
-    image = image + share * contrast * limbic * each(uniform((batch,), 0.0, 0.6, generator))
+    image = image + share * contrast * limbic * expand_axes(uniform((batch,), 0.0, 0.6, generator))
     blotches = smooth_field(batch, 1, shape, 5 / spacing, generator)
     inner = 1 - functional.max_pool3d(1 - lateral, 3, 1, 1)
     plexus = (where(*PLEXUS) + inner * (blotches > 1.3)).clamp(max=1)
     brightest = 1.2 + 0.3 * share
     image = image * (1 - plexus) + plexus * level(3) * (
-        0.5 + each(uniform((batch, image.shape[1]), 0, 1, generator)) * (brightest - 0.5)
+        0.5 + expand_axes(uniform((batch, image.shape[1]), 0, 1, generator)) * (brightest - 0.5)
     )
     flowing = torch.sigmoid(
         4 * (blotches.roll(7, 2) - uniform((batch, 1, 1, 1, 1), 1.0, 3.0, generator))
@@ -176,7 +180,7 @@ def bright_places(
     return image * (1 - flowing * only_flair) + flowing * only_flair * level(3) * 0.9
 
 
-def rims_and_caps(
+def draw_rims_and_caps(
     lateral: Tensor, white: Tensor, generator: torch.Generator, spacing: float
 ) -> Tensor:
     """Draw the normal brightness of white matter at the lateral ventricles.
@@ -207,10 +211,10 @@ def rims_and_caps(
     amount = torch.where(
         bright, uniform((batch,), *STRONG, generator), uniform((batch,), *FAINT, generator)
     )
-    return torch.maximum(rim, cap) * white * patchy * each(amount)
+    return torch.maximum(rim, cap) * white * patchy * expand_axes(amount)
 
 
-def aged_white_matter(
+def draw_aged_white_matter(
     lateral: Tensor,
     white: Tensor,
     modalities: Sequence[Modality],
@@ -246,8 +250,8 @@ def aged_white_matter(
         4
         * (
             smooth_field(batch, 1, shape, 8 / spacing, generator)
-            - each(uniform((batch,), 1.0, 3.0, generator))
+            - expand_axes(uniform((batch,), 1.0, 3.0, generator))
         )
     )
     amount = chance((batch,), AGED, generator) * uniform((batch,), 0.0, 1.5, generator)
-    return sign * torch.maximum(halo, islands) * white * each(amount)
+    return sign * torch.maximum(halo, islands) * white * expand_axes(amount)

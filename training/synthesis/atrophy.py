@@ -21,7 +21,7 @@ STEPS = 6
 """In which the edge is moved, so that it stops at the middle of a narrow space instead of crossing it."""
 
 
-def shrunken(
+def widen_fluid_spaces(
     place: Tensor, tissues: Tensor, generator: torch.Generator, *, spacing: float
 ) -> Tensor:
     """Where each voxel of a sample lies in a head, after ventricles and sulci have widened by a random amount at the cost of the brain.
@@ -39,13 +39,13 @@ def shrunken(
     moved = at
     for tissue, most in WIDEST_MM.items():
         amount = most * float(uniform((1,), 0, 1, generator))
-        towards = _towards((tissues == tissue + 1).float(), REACH_MM[tissue], spacing)
+        towards = _direction_to_fluid((tissues == tissue + 1).float(), REACH_MM[tissue], spacing)
         for _ in range(STEPS):
-            moved = moved + amount / spacing / STEPS * _sampled(*towards, moved)
-    return _sampled(place, 1, moved)
+            moved = moved + amount / spacing / STEPS * _sample(*towards, moved)
+    return _sample(place, 1, moved)
 
 
-def _towards(fluid: Tensor, reach_mm: float, spacing: float) -> tuple[Tensor, int]:
+def _direction_to_fluid(fluid: Tensor, reach_mm: float, spacing: float) -> tuple[Tensor, int]:
     """(3, k, j, i) on a grid coarser by a factor: where the fluid is, of length 1 at its edge and 0 far away; and that factor."""
     factor = max(1, min(round(reach_mm / spacing / 1.2), min(fluid.shape) // 3))
     soft = functional.avg_pool3d(fluid[None, None], factor, ceil_mode=True, count_include_pad=False)
@@ -56,7 +56,7 @@ def _towards(fluid: Tensor, reach_mm: float, spacing: float) -> tuple[Tensor, in
     return slope / (slope.norm(dim=0, keepdim=True) + steepest / 4), factor
 
 
-def _sampled(field: Tensor, factor: int, at: Tensor) -> Tensor:
+def _sample(field: Tensor, factor: int, at: Tensor) -> Tensor:
     """Linear, the outermost voxels going on beyond the edge.
 
     Args:

@@ -23,7 +23,7 @@ REAL = {Modality.T1: "d_T1", Modality.T2: "a_T2", Modality.FLAIR: "a_FLAIR"}
 SPACING = 1.5
 
 
-def real(modality: Modality) -> NDArray[np.float32]:
+def real_plane(modality: Modality) -> NDArray[np.float32]:
     """An axial plane through the middle of a healthy head, upright: (anterior, right) rising."""
     volume = coarse_copy(
         load(DATA / "healthy" / "singles" / f"{REAL[modality]}.nii.gz"), SPACING
@@ -31,7 +31,7 @@ def real(modality: Modality) -> NDArray[np.float32]:
     return volume[int(0.62 * volume.shape[0])]
 
 
-def synthetic(seed: int, at_random: float, stripped: float) -> Iterator[NDArray[np.float32]]:
+def synthetic_planes(seed: int, at_random: float, stripped: float) -> Iterator[NDArray[np.float32]]:
     """The same plane of one made patient, contrast after contrast."""
     settings = GeneratorSettings(
         (112, 144, 128), SPACING, tuple(REAL), at_random=at_random, stripped=stripped
@@ -49,9 +49,9 @@ def main(output: Path = Path("results/contact_sheet.png"), rows: int = 6, seed: 
     axes = figure.subplots(rows + 1, len(REAL))
     for row in range(rows + 1):
         planes = (
-            [real(m) for m in REAL]
+            [real_plane(m) for m in REAL]
             if row == 0
-            else list(synthetic(seed + row, 0.0 if row <= rows / 2 else 0.5, 0.4))
+            else list(synthetic_planes(seed + row, 0.0 if row <= rows / 2 else 0.5, 0.4))
         )
         for ax, plane, modality in zip(axes[row], planes, REAL, strict=True):
             ax.imshow(

@@ -32,7 +32,7 @@ _FLUID = [Tissue.VENTRICLE, Tissue.CSF]
 _SOLID = [t for t in INTRACRANIAL if t not in _FLUID]
 
 
-def on_some_scanner(
+def draw_tissue_means(
     modalities: Sequence[Modality], batch: int, generator: torch.Generator
 ) -> Tensor:
     """(batch, modalities, tissues) mean brightness, not negative, with the differences between sequences, scanners and people."""

@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from ..data.label_archive import LabelArchive
-from ..data.labels import freesurfer_tissues
+from ..data.labels import freesurfer_tissue_table
 from . import acquisition, appearance, atrophy
 from .noise import chance, normal, smooth_field, uniform
 
@@ -117,9 +117,9 @@ class ScanGenerator:
         self.settings, self.codes, self.device = settings, archive.codes, torch.device(device)
         chosen = range(len(archive.maps)) if maps is None else maps
         self._maps = [torch.from_numpy(archive.maps[n]).to(self.device) for n in chosen]
-        tissues = freesurfer_tissues()[archive.codes].astype(np.int64)
+        tissues = freesurfer_tissue_table()[archive.codes].astype(np.int64)
         self.tissue_of_label = torch.from_numpy(tissues).to(self.device)
-        self._mirror = torch.from_numpy(_twins(archive.codes)).to(self.device)
+        self._mirror = torch.from_numpy(_mirrored_labels(archive.codes)).to(self.device)
 
     def __call__(
         self, batch: int, generator: torch.Generator, change: Change | None = None
@@ -131,33 +131,33 @@ class ScanGenerator:
             change: what is done to a patient before the scan, so that scanner and noise treat it as they treat the rest.
         """
         s = self.settings
-        labels = self.warped(batch, generator)
-        seen = acquisition.field_of_view(batch, s.shape, generator)
+        labels = self.draw_labels(batch, generator)
+        seen = acquisition.draw_field_of_view(batch, s.shape, generator)
         labels = labels * seen[:, 0]
         tissues = self.tissue_of_label[labels][:, None]
         inside = (tissues > 0) & (tissues <= Tissue.CEREBELLUM_CORTEX + 1)
-        means = appearance.mean_intensities(
+        means = appearance.draw_mean_intensities(
             s.modalities, self.tissue_of_label, batch, generator, at_random=s.at_random
         )
-        images = appearance.draw(labels, means)
-        images = appearance.bright_places(
+        images = appearance.paint_labels(labels, means)
+        images = appearance.add_normal_bright_regions(
             images, labels, self.codes, means, s.modalities, generator, s.spacing
         )
-        images = appearance.textured(
+        images = appearance.add_texture(
             images, tissues > Tissue.CEREBELLUM_CORTEX + 1, generator, spacing=s.spacing
         )
         changed = torch.zeros(images.shape, dtype=torch.bool, device=images.device)
         if change is not None:
             for b in range(batch):
                 images[b], changed[b] = change(images[b], tissues[b, 0], s.modalities, generator)
-        images = acquisition.blurred(
+        images = acquisition.blur(
             images, uniform(images.shape[:2], 0.3, 0.8, generator)
         )  # partial volume
-        images = acquisition.biased(images, generator, spacing=s.spacing)
-        images = acquisition.gamma(images, generator, spread=0.15)
-        images = acquisition.moved(images, generator)
-        images = acquisition.ghosted(images, generator)
-        cut = acquisition.slicings(
+        images = acquisition.add_bias_field(images, generator, spacing=s.spacing)
+        images = acquisition.change_gamma(images, generator, spread=0.15)
+        images = acquisition.add_motion(images, generator)
+        images = acquisition.add_ghosts(images, generator)
+        cut = acquisition.draw_slicings(
             batch,
             len(s.modalities),
             s.shape,
@@ -165,39 +165,41 @@ class ScanGenerator:
             spacing=s.spacing,
             thickest_mm=s.thickest_mm,
         )
-        images = acquisition.thick_slices(images, cut)
-        images = acquisition.noisy(images, generator) * seen
-        kept = ~chance((batch, 1, 1, 1, 1), s.stripped, generator) | self._stripped(
+        images = acquisition.acquire_slices(images, cut)
+        images = acquisition.add_noise(images, generator) * seen
+        kept = ~chance((batch, 1, 1, 1, 1), s.stripped, generator) | self._strip(
             inside & (tissues != Tissue.CSF + 1), generator
         )
-        return Sample(_median_one(images * kept, inside), labels, inside, changed & inside, cut)
+        return Sample(
+            _scale_to_median(images * kept, inside), labels, inside, changed & inside, cut
+        )
 
-    def warped(self, batch: int, generator: torch.Generator) -> Tensor:
+    def draw_labels(self, batch: int, generator: torch.Generator) -> Tensor:
         """(b, k, j, i) int64 labels of random maps, moved, scaled, sheared, bent, and mirrored half of the time."""
         out = torch.empty((batch, *self.settings.shape), dtype=torch.int64, device=self.device)
-        for b, place in enumerate(places(batch, self.settings, generator)):
+        for b, place in enumerate(draw_places(batch, self.settings, generator)):
             labels = self._maps[
                 int(torch.randint(len(self._maps), (1,), generator=generator, device=self.device))
             ]
-            found = looked_up(labels, place).long()
+            found = sample_nearest(labels, place).long()
             if bool(chance((1,), self.settings.old, generator)):
-                place = atrophy.shrunken(
+                place = atrophy.widen_fluid_spaces(
                     place, self.tissue_of_label[found], generator, spacing=self.settings.spacing
                 )
-                found = looked_up(labels, place).long()
+                found = sample_nearest(labels, place).long()
             mirrored = bool(chance((1,), 0.5, generator))
             out[b] = self._mirror[found].flip(2) if mirrored else found
         return out
 
-    def _stripped(self, parenchyma: Tensor, generator: torch.Generator) -> Tensor:
+    def _strip(self, parenchyma: Tensor, generator: torch.Generator) -> Tensor:
         """The brain as a stripping program leaves it: parenchyma, closed by 6 mm, and a little too much or too little around it."""
         closing = max(1, round(6 / self.settings.spacing))
         reach = closing + int(torch.randint(-1, 3, (1,), generator=generator, device=self.device))
-        wide = _dilated(parenchyma.float(), reach)
-        return (1 - _dilated(1 - wide, closing)).bool()
+        wide = _dilate(parenchyma.float(), reach)
+        return (1 - _dilate(1 - wide, closing)).bool()
 
 
-def places(batch: int, settings: GeneratorSettings, generator: torch.Generator) -> Tensor:
+def draw_places(batch: int, settings: GeneratorSettings, generator: torch.Generator) -> Tensor:
     """(b, 3, k, j, i): where each voxel of a sample lies in the head it is drawn from, in mm from that head's centre."""
     s, device = settings, generator.device
     axes = [torch.arange(n, device=device) - (n - 1) / 2 for n in s.shape]
@@ -217,7 +219,7 @@ def places(batch: int, settings: GeneratorSettings, generator: torch.Generator) 
     return torch.stack(moved) + bend
 
 
-def looked_up(array: Tensor, place: Tensor, spacing: float = 1.0) -> Tensor:
+def sample_nearest(array: Tensor, place: Tensor, spacing: float = 1.0) -> Tensor:
     """The nearest voxel at each place, 0 outside.
 
     Args:
@@ -241,7 +243,7 @@ def _affine(settings: GeneratorSettings, generator: torch.Generator) -> Tensor:
     return torch.linalg.matrix_exp(skew) @ (stretch + s.shear * normal((3, 3), generator))
 
 
-def _dilated(mask: Tensor, radius: int) -> Tensor:
+def _dilate(mask: Tensor, radius: int) -> Tensor:
     """Grown by a cube of ``radius`` voxels, axis by axis."""
     for axis in range(3):
         width = [2 * radius + 1 if a == axis else 1 for a in range(3)]
@@ -249,7 +251,7 @@ def _dilated(mask: Tensor, radius: int) -> Tensor:
     return mask
 
 
-def _twins(codes: np.ndarray) -> np.ndarray:
+def _mirrored_labels(codes: np.ndarray) -> np.ndarray:
     """(n,) index of the same structure on the other side; of itself for what has none."""
     other = {a: b for pair in LEFT_RIGHT for a, b in (pair, pair[::-1])}
     place = {int(c): n for n, c in enumerate(codes)}
@@ -258,7 +260,7 @@ def _twins(codes: np.ndarray) -> np.ndarray:
     )
 
 
-def _median_one(images: Tensor, inside: Tensor) -> Tensor:
+def _scale_to_median(images: Tensor, inside: Tensor) -> Tensor:
     """Each scan divided by the median of its brain."""
     scale = torch.ones(images.shape[:2], device=images.device)
     for b in range(images.shape[0]):

@@ -15,8 +15,8 @@ from torch.nn import functional
 
 from ..data.heads import SPACING_MM, HealthyHeads
 from . import acquisition, appearance, atrophy
-from .contrasts import on_some_scanner
-from .generator import Change, GeneratorSettings, looked_up, places
+from .contrasts import draw_tissue_means
+from .generator import Change, GeneratorSettings, sample_nearest, draw_places
 from .noise import chance, uniform
 
 KNOTS = 4
@@ -42,7 +42,7 @@ class HeadSample(NamedTuple):
     slicings: list[list[acquisition.Slicing | None]]
 
 
-SHOWN_AS = {Modality.T1: 0.4, Modality.T2: 0.3, Modality.FLAIR: 0.25, Modality.PD: 0.05}
+CONTRAST_SHARES = {Modality.T1: 0.4, Modality.T2: 0.3, Modality.FLAIR: 0.25, Modality.PD: 0.05}
 """What the T1 are made to look like, and how often."""
 
 _LADDER = (
@@ -95,33 +95,35 @@ class HeadSampler:
         truth = torch.empty((batch, *s.shape), dtype=torch.int64, device=self.device)
         excluded = torch.empty(truth.shape, dtype=torch.bool, device=self.device)
         changed, modalities = torch.zeros(images.shape, dtype=torch.bool, device=self.device), []
-        for b, place in enumerate(places(batch, s, generator)):
+        for b, place in enumerate(draw_places(batch, s, generator)):
             n = int(torch.randint(len(self._images), (1,), generator=generator, device=self.device))
-            found = looked_up(self._structures[n], place, SPACING_MM).long()
+            found = sample_nearest(self._structures[n], place, SPACING_MM).long()
             if bool(chance((1,), s.old, generator)):
-                place = atrophy.shrunken(place, tissues_of(found), generator, spacing=s.spacing)
-                found = looked_up(self._structures[n], place, SPACING_MM).long()
-            left_out = looked_up(self._excluded[n], place, SPACING_MM)
-            scans = _interpolated(self._images[n].float() / 255, place)
+                place = atrophy.widen_fluid_spaces(
+                    place, tissues_of_structures(found), generator, spacing=s.spacing
+                )
+                found = sample_nearest(self._structures[n], place, SPACING_MM).long()
+            left_out = sample_nearest(self._excluded[n], place, SPACING_MM)
+            scans = _interpolate(self._images[n].float() / 255, place)
             if bool(chance((1,), 0.5, generator)):
                 scans, found, left_out = (
                     scans.flip(3),
                     self._mirror[found].flip(2),
                     left_out.flip(2),
                 )
-            shown = (_drawn_modality(generator, self._modalities[1:]), *self._modalities[1:])
-            scans[0] = in_contrast(scans[0], found, shown[0], generator, spacing=s.spacing)
+            shown = (_draw_modality(generator, self._modalities[1:]), *self._modalities[1:])
+            scans[0] = change_contrast(scans[0], found, shown[0], generator, spacing=s.spacing)
             if change is not None:
-                scans, changed[b] = change(scans, tissues_of(found), shown, generator)
+                scans, changed[b] = change(scans, tissues_of_structures(found), shown, generator)
             images[b], truth[b], excluded[b] = scans, found, left_out
             modalities.append(shown)
-        images = acquisition.biased(images, generator, spacing=s.spacing)
-        images = acquisition.gamma(images, generator)
-        cut = acquisition.slicings(
+        images = acquisition.add_bias_field(images, generator, spacing=s.spacing)
+        images = acquisition.change_gamma(images, generator)
+        cut = acquisition.draw_slicings(
             batch, count, s.shape, generator, spacing=s.spacing, thickest_mm=s.thickest_mm
         )
-        images = acquisition.thick_slices(images, cut)
-        images = acquisition.noisy(images, generator)
+        images = acquisition.acquire_slices(images, cut)
+        images = acquisition.add_noise(images, generator)
         brain = truth[:, None] > 0
         kept = ~chance((batch, 1, 1, 1, 1), 0.3, generator) | brain
         for b in range(batch):
@@ -131,15 +133,16 @@ class HeadSampler:
         return HeadSample(images * kept, truth, changed & brain, excluded, tuple(modalities), cut)
 
 
-def _drawn_modality(generator: torch.Generator, others: Sequence[Modality] = ()) -> Modality:
+def _draw_modality(generator: torch.Generator, others: Sequence[Modality] = ()) -> Modality:
     """Draw what a T1 is made to look like, beside scans of other contrasts."""
     often = torch.tensor(
-        [0.0 if m in others else share for m, share in SHOWN_AS.items()], device=generator.device
+        [0.0 if m in others else share for m, share in CONTRAST_SHARES.items()],
+        device=generator.device,
     )
-    return tuple(SHOWN_AS)[int(torch.multinomial(often, 1, generator=generator))]
+    return tuple(CONTRAST_SHARES)[int(torch.multinomial(often, 1, generator=generator))]
 
 
-def tissues_of(structures: Tensor) -> Tensor:
+def tissues_of_structures(structures: Tensor) -> Tensor:
     """`Tissue` + 1 of each `Structure`, 0 for what belongs to no single one."""
     table = torch.tensor(
         [0 if t is None else t + 1 for t in TISSUE_OF_STRUCTURE], device=structures.device
@@ -147,7 +150,7 @@ def tissues_of(structures: Tensor) -> Tensor:
     return table[structures]
 
 
-def in_contrast(
+def change_contrast(
     image: Tensor,
     structures: Tensor,
     modality: Modality,
@@ -167,14 +170,14 @@ def in_contrast(
     """
     if modality is Modality.T1 and bool(chance((1,), 0.5, generator)):
         return image
-    anything = _other_contrast(image[None, None], generator)[0, 0]
-    tissues = tissues_of(structures)
+    anything = _randomise_contrast(image[None, None], generator)[0, 0]
+    tissues = tissues_of_structures(structures)
     parts = [image[(tissues == a + 1) | (tissues == b + 1)] for a, b in _LADDER]
     if min(part.numel() for part in parts) < 50 or bool(chance((1,), 0.25, generator)):
         return anything
     low, mid, high = sorted(float(part.median()) for part in parts)
     low = max(low, 0.02)
-    fluid, grey, white = on_some_scanner((modality,), 1, generator)[
+    fluid, grey, white = draw_tissue_means((modality,), 1, generator)[
         0, 0, [a for a, _ in _LADDER]
     ].tolist()
     knee = float(
@@ -194,12 +197,12 @@ def in_contrast(
             ((structures == left) | (structures == left + 1)).float()[None, None]
             for left in (Structure.LEFT_VENTRICLE, Structure.LEFT_WHITE)
         )
-        bright = appearance.rims_and_caps(lateral, near, generator, spacing)[0, 0]
+        bright = appearance.draw_rims_and_caps(lateral, near, generator, spacing)[0, 0]
         inside = inside + appearance.BRIGHT_ON[modality] * abs(grey - white) * bright
     return torch.where(structures > 0, inside / max(fluid, grey, white), anything)
 
 
-def _interpolated(image: Tensor, place: Tensor) -> Tensor:
+def _interpolate(image: Tensor, place: Tensor) -> Tensor:
     """Linear, 0 outside; ``image`` is (m, k, j, i), ``place`` (3, k, j, i) in mm from the centre."""
     half = torch.tensor(image.shape[1:], device=image.device).reshape(3, 1, 1, 1) * SPACING_MM / 2
     grid = (
@@ -208,7 +211,7 @@ def _interpolated(image: Tensor, place: Tensor) -> Tensor:
     return functional.grid_sample(image[None], grid, align_corners=False)[0]
 
 
-def _other_contrast(images: Tensor, generator: torch.Generator) -> Tensor:
+def _randomise_contrast(images: Tensor, generator: torch.Generator) -> Tensor:
     """Brightness through a random curve, air staying dark.
 
     Args:

@@ -18,16 +18,16 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from ..data.files import DATA, load
-from .scans import GAIN, draw_lesions, smooth_noise, with_penumbra
+from .scans import GAIN, draw_lesions, draw_smooth_noise, add_penumbra
 
 KEPT_TEXTURE = 0.3
 """Part of a scan's own texture that stays in a lesion."""
 
-RECEIVE_FIELD_MM = 15.0
+BIAS_FIELD_MM = 15.0
 """White matter is averaged over this distance: lesions are as bright as the coil makes them there."""
 
 
-def sources() -> dict[Modality, Sequence[Path]]:
+def healthy_scans() -> dict[Modality, Sequence[Path]]:
     """Healthy scans of every contrast."""
     single = DATA / "healthy" / "singles"
     calibration = sorted((DATA / "healthy" / "ixi_t1_2mm" / "calibration").glob("*_T1.nii.gz"))
@@ -38,27 +38,27 @@ def sources() -> dict[Modality, Sequence[Path]]:
     }
 
 
-def implanted(seed: int) -> tuple[Study, Volume]:
+def draw_implanted_patient(seed: int) -> tuple[Study, Volume]:
     """A healthy person's scan with small lesions (odd seeds) or a large one, and the lesions as a soft mask on its grid.
 
     Args:
         seed: its remainder by 3 gives the contrast: FLAIR, T2, T1.
     """
     rng = np.random.default_rng(seed)
-    modality = tuple(sources())[seed % 3]
-    path = sources()[modality][int(rng.integers(len(sources()[modality])))]
+    modality = tuple(healthy_scans())[seed % 3]
+    path = healthy_scans()[modality][int(rng.integers(len(healthy_scans()[modality])))]
     healthy = Study({modality: Scan(load(path), modality, path.name)})
     prepared = prepare(healthy)
-    mask = lesions_in(prepared, rng, large=seed % 2 == 0)
-    shown = with_penumbra(
+    mask = draw_lesions_in(prepared, rng, large=seed % 2 == 0)
+    shown = add_penumbra(
         mask, prepared.posterior[Tissue.WHITE] > 0.5, prepared.reference.spacing, rng
     )
-    scan = with_lesions(prepared, shown, modality, float(rng.uniform(0.45, 1.1)), rng)
+    scan = implant_lesions(prepared, shown, modality, float(rng.uniform(0.45, 1.1)), rng)
     name = f"{path.name}, lesions {seed}"
     return Study({modality: Scan(scan, modality, name)}), scan.with_array(prepared.whole(mask))
 
 
-def lesions_in(
+def draw_lesions_in(
     prepared: PreparedStudy, rng: np.random.Generator, *, large: bool
 ) -> NDArray[np.float32]:
     """Soft mask (k, j, i) on the box of the brain, 0 to 1; drawn at 1 mm, whatever the slices."""
@@ -68,7 +68,7 @@ def lesions_in(
     return np.clip(study.back(mask), 0, 1) * prepared.brain
 
 
-def with_lesions(
+def implant_lesions(
     prepared: PreparedStudy,
     mask: NDArray[np.float32],
     modality: Modality,
@@ -84,11 +84,11 @@ def with_lesions(
     scan = prepared.reference
     own = scan.array[prepared.box].astype(np.float32)
     white = (prepared.posterior[Tissue.WHITE] > 0.9).astype(np.float32)
-    width = [RECEIVE_FIELD_MM / mm for mm in scan.spacing]
+    width = [BIAS_FIELD_MM / mm for mm in scan.spacing]
     level = ndimage.gaussian_filter(own * white, width) / np.maximum(
         ndimage.gaussian_filter(white, width), 1e-3
     )
-    texture = 1 + 0.1 * smooth_noise(mask.shape, 4, rng)
+    texture = 1 + 0.1 * draw_smooth_noise(mask.shape, 4, rng)
     wanted = level * (1 + GAIN[modality] * strength) * texture + KEPT_TEXTURE * (own - level)
     out = scan.array.astype(np.float32).copy()
     out[prepared.box] = own * (1 - mask) + mask * np.maximum(wanted, 0)

@@ -66,6 +66,6 @@ def spread(mask: Tensor, radius: float) -> Tensor:
     return grown[:, :, :k, :j, :i]
 
 
-def each(values: Tensor) -> Tensor:
+def expand_axes(values: Tensor) -> Tensor:
     """(b,) or (b, c) → five axes, the missing ones of length 1, to go with volumes."""
     return values.reshape(*values.shape, *(1,) * (5 - values.ndim))

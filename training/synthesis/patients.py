@@ -14,8 +14,8 @@ from BrainSSLAnomalyLib.core.anatomy import Tissue
 from BrainSSLAnomalyLib.core.study import Modality, Scan, Study, Volume
 
 from ..data.files import DATA, load
-from .implanted import implanted
-from .scans import draw_lesions, draw_scan, draw_tissues, hyperintense, with_penumbra
+from .implanted import draw_implanted_patient
+from .scans import draw_lesions, draw_scan, draw_tissues, make_hyperintensity, add_penumbra
 
 Case = tuple[Callable[[int], tuple[Study, Volume | None]], int]
 """What draws a study and its lesions from a seed, and the seed: light enough to be sent to another process."""
@@ -24,23 +24,23 @@ HELD_OUT, MAPS = 3, 20
 """Label maps that training never saw are the last ones."""
 
 
-def unseen_patients(first: int) -> Iterator[int]:
+def held_out_seeds(first: int) -> Iterator[int]:
     """Seeds from ``first`` on of patients whose label maps training never saw."""
     return (seed for seed in count(first) if seed % MAPS >= MAPS - HELD_OUT)
 
 
-def unseen_cases(
+def held_out_cases(
     first_patient: int, patients: int, first_implant: int, implants: int
 ) -> list[Case]:
     """So many synthetic patients that training never saw, then so many real healthy scans with lesions put in, from these seeds on."""
-    seeds = islice(unseen_patients(first_patient), patients)
+    seeds = islice(held_out_seeds(first_patient), patients)
     return [
-        *((patient, seed) for seed in seeds),
-        *((implanted, first_implant + n) for n in range(implants)),
+        *((draw_patient, seed) for seed in seeds),
+        *((draw_implanted_patient, first_implant + n) for n in range(implants)),
     ]
 
 
-def patient(seed: int) -> tuple[Study, Volume | None]:
+def draw_patient(seed: int) -> tuple[Study, Volume | None]:
     """A synthetic patient, and the lesions as a soft mask or None.
 
     Args:
@@ -55,9 +55,12 @@ def patient(seed: int) -> tuple[Study, Volume | None]:
     else:
         tissues, affine = draw_tissues(labels, np.random.default_rng(drawing))
         mask = draw_lesions(tissues, rng, large=seed % 3 == 2)
-        shown = with_penumbra(mask, tissues == Tissue.WHITE + 1, (1.0, 1.0, 1.0), rng)
+        shown = add_penumbra(mask, tissues == Tissue.WHITE + 1, (1.0, 1.0, 1.0), rng)
         drawn = draw_scan(
-            labels, order, np.random.default_rng(drawing), change=hyperintense(shown, strength, rng)
+            labels,
+            order,
+            np.random.default_rng(drawing),
+            change=make_hyperintensity(shown, strength, rng),
         )
         lesions = Volume(mask, affine)
     return Study({m: Scan(v, m, f"synthetic {seed}") for m, v in drawn.scans.items()}), lesions

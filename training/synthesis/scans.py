@@ -14,7 +14,7 @@ from BrainSSLAnomalyLib.core.study import Modality, Volume
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from ..data.labels import freesurfer_tissues
+from ..data.labels import freesurfer_tissue_table
 from .contrasts import TYPICAL
 
 GAIN = {Modality.T1: -0.45, Modality.T2: 1.0, Modality.PD: 0.35, Modality.FLAIR: 0.75}
@@ -36,7 +36,7 @@ class DrawnScan:
     grid: NDArray[np.float64]
 
 
-def smooth_noise(
+def draw_smooth_noise(
     shape: tuple[int, ...], scale: float, rng: np.random.Generator
 ) -> NDArray[np.float32]:
     """Gaussian noise of unit variance with features of ``scale`` voxels."""
@@ -57,14 +57,14 @@ def draw_tissues(
     labels: Volume, rng: np.random.Generator
 ) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
     """Label map → tissues on its box in canonical order, warped smoothly; mirrored half of the time."""
-    tissues = freesurfer_tissues()[labels.array.astype(int)]
+    tissues = freesurfer_tissue_table()[labels.array.astype(int)]
     brain = (tissues > 0) & (tissues <= Tissue.CEREBELLUM_CORTEX + 1)
     box = ndimage.find_objects(brain.astype(np.uint8))[0]
     box = tuple(slice(max(0, s.start - 14), s.stop + 14) for s in box)
     affine = labels.affine.copy()
     affine[:3, 3] = (affine @ [box[2].start, box[1].start, box[0].start, 1])[:3]
     tissues = tissues[box]
-    shift = np.stack([smooth_noise(tissues.shape, 40, rng) * 2.0 for _ in range(3)])
+    shift = np.stack([draw_smooth_noise(tissues.shape, 40, rng) * 2.0 for _ in range(3)])
     index = np.indices(tissues.shape, np.float32) + shift
     return ndimage.map_coordinates(tissues, index, order=0, mode="nearest"), affine
 
@@ -96,8 +96,8 @@ def draw_scan(
         brain = ndimage.binary_closing(parenchyma, iterations=3) | parenchyma
         grown = int(rng.integers(0, 3))
         brain = (ndimage.binary_dilation(brain, iterations=grown) if grown else brain) & inside
-    rim = _rim(tissues, rng)
-    plexus = (tissues == Tissue.VENTRICLE + 1) & (smooth_noise(shape, 5, rng) > 1.4)
+    rim = _draw_rim(tissues, rng)
+    plexus = (tissues == Tissue.VENTRICLE + 1) & (draw_smooth_noise(shape, 5, rng) > 1.4)
     thick = float(rng.choice([1.0, 1.0, 2.0, 3.0, 5.0]))
     scans = {}
     for modality in modalities:
@@ -109,12 +109,12 @@ def draw_scan(
         elif modality is Modality.T2:
             image += rim * (means[Tissue.CORTEX] - means[Tissue.WHITE]) * rng.uniform(0.2, 0.8)
         for scale, strength in ((2, 0.025), (6, 0.03), (16, 0.03)):
-            image *= 1 + strength * rng.random() * smooth_noise(shape, scale, rng)
+            image *= 1 + strength * rng.random() * draw_smooth_noise(shape, scale, rng)
         head = tissues > Tissue.CEREBELLUM_CORTEX + 1
-        image[head] *= (1 + 0.35 * smooth_noise(shape, 8, rng))[head]
+        image[head] *= (1 + 0.35 * draw_smooth_noise(shape, 8, rng))[head]
         if change is not None:
             image = change(image, modality, means)
-        image *= np.exp(smooth_noise(shape, 90, rng) * rng.uniform(0.02, 0.12))
+        image *= np.exp(draw_smooth_noise(shape, 90, rng) * rng.uniform(0.02, 0.12))
         image = ndimage.gaussian_filter(np.maximum(image, 0), rng.uniform(0.3, 0.7))
         image += (
             rng.uniform(0.008, 0.04)
@@ -124,22 +124,22 @@ def draw_scan(
         image = np.abs(image) * rng.uniform(80, 1000)
         if stripped:
             image = image * brain
-        scans[modality] = _thickened(Volume(image.astype(np.float32), affine), thick)
+        scans[modality] = _thicken_slices(Volume(image.astype(np.float32), affine), thick)
     return DrawnScan(scans, tissues, affine)
 
 
-def _rim(tissues: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.float32]:
+def _draw_rim(tissues: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.float32]:
     """0–1: the bright lining of the ventricles that healthy people have, stronger at the horns."""
     ventricle = tissues == Tissue.VENTRICLE + 1
     distance = ndimage.distance_transform_edt(~ventricle)
     width = rng.uniform(0.8, 2.2)
-    patchy = np.clip(0.6 + 0.5 * smooth_noise(tissues.shape, 18, rng), 0, 1.5)
+    patchy = np.clip(0.6 + 0.5 * draw_smooth_noise(tissues.shape, 18, rng), 0, 1.5)
     return np.where(
         (tissues == Tissue.WHITE + 1), np.exp(-((distance / width) ** 2)) * patchy, 0
     ).astype(np.float32)
 
 
-def _thickened(volume: Volume, thick: float) -> Volume:
+def _thicken_slices(volume: Volume, thick: float) -> Volume:
     """Slices of ``thick`` mm along the superior axis, as a two-dimensional acquisition gives them."""
     if thick <= 1:
         return volume
@@ -187,14 +187,14 @@ def draw_lesions(
                 for n, s in enumerate(rng.uniform(0.75, 1.3, 3))
             )
         )
-        wobble = 0.25 * smooth_noise(apart.shape, max(3.0, radius / 1.5), rng)
+        wobble = 0.25 * draw_smooth_noise(apart.shape, max(3.0, radius / 1.5), rng)
         blob = np.clip((1 + wobble - apart / radius) * radius / 1.2 + 0.5, 0, 1)
         mask[box] = np.maximum(mask[box], blob)
     allowed = deep if large else white | (deep & (rng.random() < 0.5))
     return mask * allowed
 
 
-def with_penumbra(
+def add_penumbra(
     mask: NDArray[np.float32],
     white: NDArray[np.bool_],
     spacing: Sequence[float],
@@ -212,9 +212,9 @@ def with_penumbra(
     return np.maximum(mask, np.float32(share) * around * white)
 
 
-def hyperintense(mask: NDArray[np.float32], strength: float, rng: np.random.Generator):
+def make_hyperintensity(mask: NDArray[np.float32], strength: float, rng: np.random.Generator):
     """A change for `draw_scan`: bright on T2, PD and FLAIR, dark on T1, by ``strength`` times the white–grey contrast and more."""
-    texture = 1 + 0.15 * smooth_noise(mask.shape, 4, rng)
+    texture = 1 + 0.15 * draw_smooth_noise(mask.shape, 4, rng)
 
     def change(
         image: NDArray[np.float32], modality: Modality, means: NDArray[np.float64]

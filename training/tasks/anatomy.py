@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from ..data.heads import HealthyHeads
 from ..data.label_archive import LabelArchive
-from ..synthesis.anomalies import before_the_scan
+from ..synthesis.anomalies import make_change
 from ..synthesis.generator import GeneratorSettings, ScanGenerator
 from ..synthesis.heads import HeadSampler
 from ..synthesis.noise import normal
@@ -44,7 +44,7 @@ CODES: dict[Structure, tuple[int, ...]] = {
 """FreeSurfer codes of each structure."""
 
 
-LESIONS = before_the_scan(spacing=STRUCTURE_SPACING_MM, healthy=0.5)
+LESIONS = make_change(spacing=STRUCTURE_SPACING_MM, healthy=0.5)
 """Half of the patients have anomalies, whose truth stays what lies beneath: lesions are brain."""
 
 
@@ -98,7 +98,7 @@ class AnatomyTask:
         for structure, codes in CODES.items():
             table[np.isin(archive.codes, codes)] = structure
         self._structure = torch.from_numpy(table)
-        self._weights = torch.from_numpy(_class_weights(archive, table))
+        self._weights = torch.from_numpy(_measure_class_weights(archive, table))
         self._generators: dict[tuple[bool, torch.device], ScanGenerator] = {}
         self._samplers: dict[tuple[bool, torch.device], HeadSampler] = {}
 
@@ -108,7 +108,7 @@ class AnatomyTask:
 
     def draw(self, batch: int, generator: torch.Generator) -> tuple[Tensor, Tensor, list[int]]:
         """(n, 1, k, j, i) scans, (n, k, j, i) structures, and which voxel of every eight is compared."""
-        return *self._drawn(batch, generator, held_out=False), torch.randint(
+        return *self._draw_scans(batch, generator, held_out=False), torch.randint(
             2, (3,), generator=generator, device=generator.device
         ).tolist()
 
@@ -136,7 +136,7 @@ class AnatomyTask:
         }
         scores: dict[str, list[float]] = {name: [] for name in groups}
         for _ in range(self._settings.validation_patients):
-            scans, truth = self._drawn(1, generator, held_out=True)
+            scans, truth = self._draw_scans(1, generator, held_out=True)
             for scan, known in zip(scans, truth, strict=True):
                 found = network(scan[None]).argmax(1)[0]
                 for name, members in groups.items():
@@ -145,19 +145,19 @@ class AnatomyTask:
                     scores[name].append(float(2 * (a & b).sum() / (a.sum() + b.sum()).clamp(min=1)))
         return {name: float(np.median(values)) for name, values in scores.items()}
 
-    def _drawn(
+    def _draw_scans(
         self, batch: int, generator: torch.Generator, *, held_out: bool
     ) -> tuple[Tensor, Tensor]:
-        scans, truth = self._synthetic(batch, generator, held_out=held_out)
+        scans, truth = self._draw_synthetic(batch, generator, held_out=held_out)
         if self._heads is not None:
-            images, structures = self._real(self._heads, batch, generator, held_out=held_out)
+            images, structures = self._draw_real(self._heads, batch, generator, held_out=held_out)
             scans, truth = torch.cat([scans, images]), torch.cat([truth, structures])
         # Nobody knows a scan's median in the brain yet.
         return (scans * torch.exp(0.3 * normal((len(scans), 1, 1, 1, 1), generator))).clamp(
             max=6
         ), truth
 
-    def _synthetic(
+    def _draw_synthetic(
         self, batch: int, generator: torch.Generator, *, held_out: bool
     ) -> tuple[Tensor, Tensor]:
         """(n, 1, k, j, i) and (n, k, j, i), n being patients times contrasts."""
@@ -176,7 +176,7 @@ class AnatomyTask:
         truth = self._structure.to(generator.device)[sample.labels]
         return images.flatten(0, 1)[:, None], truth.repeat_interleave(images.shape[1], 0)
 
-    def _real(
+    def _draw_real(
         self, heads: HealthyHeads, batch: int, generator: torch.Generator, *, held_out: bool
     ) -> tuple[Tensor, Tensor]:
         key = (held_out, generator.device)
@@ -189,7 +189,7 @@ class AnatomyTask:
         return images, structures
 
 
-def _class_weights(archive: LabelArchive, table: NDArray[np.int64]) -> NDArray[np.float32]:
+def _measure_class_weights(archive: LabelArchive, table: NDArray[np.int64]) -> NDArray[np.float32]:
     """1 / √(share of a structure): without it the ventricles, 0.4 % of a head, are not learned in a thousand steps."""
     counts = sum(np.bincount(table[m].ravel(), minlength=len(Structure)) for m in archive.maps)
     share = np.maximum(counts / np.sum(counts), 1e-5)

@@ -16,11 +16,11 @@ from torch.nn import functional
 from ..data.heads import HealthyHeads
 from ..data.label_archive import LabelArchive
 from ..pretext.contrastive import Queue, nt_xent
-from ..pretext.masked import masked
-from ..pretext.rotation import TURNS, rotated
-from ..pretext.shuffle import ORDERS, shuffled
+from ..pretext.masked import mask_blocks
+from ..pretext.rotation import TURNS, rotate
+from ..pretext.shuffle import ORDERS, shuffle_quarters
 from ..synthesis.noise import normal
-from .slices import NOTHING_LEARNED, Batch, SliceSampler, SliceSettings
+from .slices import IGNORED, Batch, SliceSampler, SliceSettings
 
 NEAR, FAR, ILL_SHARE = 0.3, 0.8, 0.1
 """Cosine distances of healthy and of anomalous patches from the healthy mean; and how much of a patch makes it anomalous."""
@@ -81,7 +81,7 @@ class Learner(nn.Module):
             torch.Generator(batch.healthy.device).manual_seed(batch.seed),
         )
         shown, empty = (
-            masked(batch.changed, generator)
+            mask_blocks(batch.changed, generator)
             if weights.get("masked", 0)
             else (batch.changed, torch.zeros_like(batch.inside))
         )
@@ -91,17 +91,15 @@ class Learner(nn.Module):
         parts = {
             "reconstruction": error.abs().sum() / there.sum().clamp(min=1),
             "masked": (error.abs() * empty).sum() / (there * empty).sum().clamp(min=1),
-            "uncertainty": _nll(error.detach(), out.log_variance.float(), there),
-            "anomaly": _marking(out.anomaly.float(), batch.truth, batch.inside),
-            "compactness": _compactness(out.patches.float(), batch.truth, batch.inside),
+            "uncertainty": _uncertainty_loss(error.detach(), out.log_variance.float(), there),
+            "anomaly": _segmentation_loss(out.anomaly.float(), batch.truth, batch.inside),
+            "compactness": _compactness_loss(out.patches.float(), batch.truth, batch.inside),
         }
         if weights.get("tissues", 0):
             told = self.tissues(out.detail).float()
-            parts["tissues"] = functional.cross_entropy(
-                told, batch.tissues, ignore_index=NOTHING_LEARNED
-            )
+            parts["tissues"] = functional.cross_entropy(told, batch.tissues, ignore_index=IGNORED)
         if weights.get("structure", 0):
-            parts["structure"] = _structure(
+            parts["structure"] = _structure_loss(
                 out.reconstruction.float() * there, batch.healthy * there
             )
         parts |= self._pretext(batch, out.scan, generator)
@@ -114,12 +112,12 @@ class Learner(nn.Module):
         healthy, present = batch.healthy[few], batch.present[few]
         parts = {}
         if weights.get("rotation", 0):
-            images, turns = rotated(healthy, generator)
+            images, turns = rotate(healthy, generator)
             parts["rotation"] = functional.cross_entropy(
                 self.turns(self.network.embedding(images, present)).float(), turns
             )
         if weights.get("order", 0):
-            images, order = shuffled(healthy, generator)
+            images, order = shuffle_quarters(healthy, generator)
             parts["order"] = functional.cross_entropy(
                 self.orders(self.network.embedding(images, present)).float(), order
             )
@@ -210,7 +208,7 @@ class AnomalyTask:
         return {**found, "healthy error": float(torch.cat(healthy).mean())}
 
 
-def _marking(logit: Tensor, truth: Tensor, inside: Tensor) -> Tensor:
+def _segmentation_loss(logit: Tensor, truth: Tensor, inside: Tensor) -> Tensor:
     """Cross-entropy in the brain, and Dice over the batch (MONAI's)."""
     from monai.losses import DiceLoss
 
@@ -223,7 +221,7 @@ def _marking(logit: Tensor, truth: Tensor, inside: Tensor) -> Tensor:
     return 2 * entropy + dice
 
 
-def _compactness(patches: Tensor, truth: Tensor, inside: Tensor) -> Tensor:
+def _compactness_loss(patches: Tensor, truth: Tensor, inside: Tensor) -> Tensor:
     """Healthy patches within a cosine distance of the healthy mean, anomalous ones beyond another.
 
     Margins on both sides: pulled to one point without them, all embeddings become the same (as in one-class training, Ruff et al.,
@@ -243,14 +241,14 @@ def _compactness(patches: Tensor, truth: Tensor, inside: Tensor) -> Tensor:
     return loss + functional.relu(FAR - away[anomalous]).mean() if bool(anomalous.any()) else loss
 
 
-def _nll(error: Tensor, log_variance: Tensor, there: Tensor) -> Tensor:
+def _uncertainty_loss(error: Tensor, log_variance: Tensor, there: Tensor) -> Tensor:
     """Gaussian negative log-likelihood of the error that there was."""
     return (
         0.5 * (error.square() * torch.exp(-log_variance) + log_variance) * there
     ).sum() / there.sum().clamp(min=1)
 
 
-def _structure(found: Tensor, wanted: Tensor) -> Tensor:
+def _structure_loss(found: Tensor, wanted: Tensor) -> Tensor:
     """1 − SSIM (MONAI's), on intensities of about ±8."""
     from monai.losses import SSIMLoss
 
@@ -258,7 +256,7 @@ def _structure(found: Tensor, wanted: Tensor) -> Tensor:
         return SSIMLoss(spatial_dims=found.ndim - 2, data_range=8.0, win_size=7)(found, wanted)
 
 
-def settings_from(data: Mapping[str, Any]) -> AnomalySettings:
+def parse_settings(data: Mapping[str, Any]) -> AnomalySettings:
     """Of the ``data`` part of a config file, with its ``network``, ``slices``, ``weights`` and ``pretext_slices``."""
 
     def plain(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -271,6 +269,6 @@ def settings_from(data: Mapping[str, Any]) -> AnomalySettings:
     return AnomalySettings(**{**data, **parts})
 
 
-def shipped(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def network_weights(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Of a learner's weights those that ship."""
     return {k.removeprefix("network."): v for k, v in weights.items() if k.startswith("network.")}

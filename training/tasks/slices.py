@@ -21,16 +21,16 @@ from ..data.label_archive import LabelArchive
 from ..synthesis import anomalies
 from ..synthesis.acquisition import Slicing
 from ..synthesis.generator import GeneratorSettings, ScanGenerator
-from ..synthesis.heads import HeadSampler, tissues_of
+from ..synthesis.heads import HeadSampler, tissues_of_structures
 from ..synthesis.noise import chance, normal, uniform
 
 SLICES_MM = (55.0, 75.0, 60.0)
 """How far from the middle of the head slices are taken: along superior, anterior, right."""
 
-OFTEN = {Modality.FLAIR: 0.3, Modality.T2: 0.35, Modality.T1: 0.35}
+MODALITY_SHARES = {Modality.FLAIR: 0.3, Modality.T2: 0.35, Modality.T1: 0.35}
 """Which contrast is sure to be shown; others are added or not."""
 
-SHOWN_ALONE = 0.5
+ALONE = 0.5
 """Share of slices of which one contrast is shown."""
 
 LEAST_BRAIN, TRIES = 0.08, 5
@@ -41,7 +41,7 @@ GAIN, SHIFT = (0.95, 1.5), 0.1
 half fluid, too, so that the SD comes out larger: with it the fluid of real T1 lay at −2.5 in training and at −3.5 in
 detection (tenth percentile of drawn slabs, fifth of five calibration scans; measured by hand)."""
 
-NOTHING_LEARNED = -1
+IGNORED = -1
 """Tissue where there is none to be told."""
 
 
@@ -171,26 +171,28 @@ class SliceSampler:
         chosen = torch.randperm(len(self._chunk), generator=generator, device=device)[
             :count
         ].tolist()
-        parts = [self._slices(self._chunk[n], generator) for n in chosen]
+        parts = [self._draw_slices(self._chunk[n], generator) for n in chosen]
         healthy, changed, anomalous, inside, tissues, exists = (
             torch.cat(p) for p in zip(*parts, strict=True)
         )
         seed = int(torch.randint(2**31, (1,), generator=generator, device=device))
-        return Batch(healthy, changed, anomalous, inside, tissues, _shown(exists, generator), seed)
+        return Batch(
+            healthy, changed, anomalous, inside, tissues, _draw_present(exists, generator), seed
+        )
 
     def _fill(self, device: torch.device) -> None:
         """Draw the slabs that belong to the seed."""
         generator = torch.Generator(device).manual_seed(self._seed)
-        self._chunk = [self._slab_with_brain(generator) for _ in range(self._size)]
+        self._chunk = [self._draw_slab_with_brain(generator) for _ in range(self._size)]
 
-    def _slab_with_brain(self, generator: torch.Generator) -> Slab:
+    def _draw_slab_with_brain(self, generator: torch.Generator) -> Slab:
         for _ in range(TRIES):
-            slab = self._slab(generator)
+            slab = self._draw_slab(generator)
             if float(slab.brain.inside.float().mean()) > LEAST_BRAIN:
                 break
         return slab
 
-    def _slab(self, generator: torch.Generator) -> Slab:
+    def _draw_slab(self, generator: torch.Generator) -> Slab:
         s, device = self._settings, generator.device
         axis = (0, 0, 1, 2)[int(torch.randint(4, (1,), generator=generator, device=device))]
         source, drawn = None, float(uniform((1,), 0, 1, generator))
@@ -199,10 +201,10 @@ class SliceSampler:
                 source = n
             drawn -= share
         if source is not None:
-            head = self._sampler(source, axis, device)(1, generator)
+            head = self._head_sampler(source, axis, device)(1, generator)
             image, modalities, cut = head.images[0], head.modalities[0], head.slicings[0]
             tissues, inside = (
-                tissues_of(head.structures[0]),
+                tissues_of_structures(head.structures[0]),
                 (head.structures[0] > 0) & (image > 0).all(0),
             )
             learned = inside & ~head.excluded[0]
@@ -210,17 +212,17 @@ class SliceSampler:
             first = Modality.T1C if bool(chance((1,), 0.2, generator)) else Modality.T1
             density = bool(chance((1,), 0.25, generator))
             modalities = (first, Modality.PD if density else Modality.T2, Modality.FLAIR)
-            scans = self._generator(axis, density, device)
+            scans = self._scan_generator(axis, density, device)
             sample = scans(1, generator)
             image, tissues = sample.images[0], scans.tissue_of_label[sample.labels[0]]
             inside, cut = sample.brain[0, 0] & (image.amax(0) > 0), sample.slicings[0]
             learned = inside
-        image = _normalised(image, tissues, inside, learned)
+        image = _normalise(image, tissues, inside, learned)
         return Slab(
             anomalies.Brain(image, tissues, inside, modalities, s.spacing), learned, axis, cut
         )
 
-    def _settings_of(self, axis: int, modalities: tuple[Modality, ...]) -> GeneratorSettings:
+    def _generator_settings(self, axis: int, modalities: tuple[Modality, ...]) -> GeneratorSettings:
         s = self._settings
         shape, offset = [s.crop, s.crop, s.crop], [0.0, 0.0, 0.0]
         shape[axis], offset[axis] = s.slab, SLICES_MM[axis]
@@ -229,7 +231,7 @@ class SliceSampler:
             at_random=s.at_random, stripped=1.0,
         )  # fmt: skip
 
-    def _generator(self, axis: int, density: bool, device: torch.device) -> ScanGenerator:
+    def _scan_generator(self, axis: int, density: bool, device: torch.device) -> ScanGenerator:
         key = (axis, density, device)
         if key not in self._scans:
             count = len(self._archive.maps)
@@ -240,25 +242,25 @@ class SliceSampler:
             )
             modalities = (Modality.T1, Modality.PD if density else Modality.T2, Modality.FLAIR)
             self._scans[key] = ScanGenerator(
-                self._archive, self._settings_of(axis, modalities), chosen, device
+                self._archive, self._generator_settings(axis, modalities), chosen, device
             )
         return self._scans[key]
 
-    def _sampler(self, source: int, axis: int, device: torch.device) -> HeadSampler:
+    def _head_sampler(self, source: int, axis: int, device: torch.device) -> HeadSampler:
         key = (source, axis, device)
         if key not in self._real:
             heads, _ = self._sources[source]
-            settings = self._settings_of(axis, heads.modalities)
+            settings = self._generator_settings(axis, heads.modalities)
             self._real[key] = HeadSampler(heads, settings, range(len(heads.images)), device)
         return self._real[key]
 
-    def _slices(self, slab: Slab, generator: torch.Generator) -> tuple[Tensor, ...]:
+    def _draw_slices(self, slab: Slab, generator: torch.Generator) -> tuple[Tensor, ...]:
         """Healthy, changed, anomalous, inside, tissues and existing contrasts of some slices, with all `CHANNELS`."""
         s, brain, axis = self._settings, slab.brain, slab.axis
         device = brain.images.device
-        scanned = anomalies.as_scanned(slab.slicings, generator)
+        scanned = anomalies.make_acquisition(slab.slicings, generator)
         changed, anomalous = anomalies.add(brain, generator, without=s.without, scanned=scanned)
-        healthy, changed = widened((brain.images, changed), brain.inside, generator)
+        healthy, changed = widen((brain.images, changed), brain.inside, generator)
         start = int(torch.randint(max(1, s.every), (1,), generator=generator, device=device))
         at = torch.arange(start, s.slab, s.every, device=device)[: max(1, s.slab // s.every)]
         places = [CHANNELS.index(m) for m in brain.modalities]
@@ -282,7 +284,7 @@ class SliceSampler:
         tissues = torch.where(
             slab.learned & (brain.tissues <= Tissue.CEREBELLUM_CORTEX + 1),
             brain.tissues - 1,
-            NOTHING_LEARNED,
+            IGNORED,
         )
         exists = torch.zeros((len(at), len(CHANNELS)), device=device)
         exists[:, places] = 1
@@ -298,26 +300,24 @@ class SliceSampler:
         )
 
 
-def _normalised(images: Tensor, tissues: Tensor, inside: Tensor, healthy: Tensor) -> Tensor:
+def _normalise(images: Tensor, tissues: Tensor, inside: Tensor, healthy: Tensor) -> Tensor:
     """Parenchyma that is known to be healthy with mean 0 and SD 1, 0 outside the brain."""
-    middle, scale = anomalies.parenchyma_scale(images, tissues, healthy)
+    middle, scale = anomalies.measure_parenchyma(images, tissues, healthy)
     return ((images - middle) / scale * inside).clamp(DARKEST, BRIGHTEST)
 
 
-def widened(scans: Sequence[Tensor], inside: Tensor, generator: torch.Generator) -> list[Tensor]:
+def widen(scans: Sequence[Tensor], inside: Tensor, generator: torch.Generator) -> list[Tensor]:
     """Normalised scans (m, k, j, i), healthy and changed alike, as wide as the detector finds them; 0 outside ``inside`` (k, j, i)."""
     count = (scans[0].shape[0], 1, 1, 1)
     gain, shift = uniform(count, *GAIN, generator), SHIFT * normal(count, generator)
     return [((scan * gain + shift) * inside).clamp(DARKEST, BRIGHTEST) for scan in scans]
 
 
-def _shown(exists: Tensor, generator: torch.Generator) -> Tensor:
+def _draw_present(exists: Tensor, generator: torch.Generator) -> Tensor:
     """(b, m) float: of the contrasts that exist one for sure, others by chance."""
     count, device = len(exists), exists.device
-    often = torch.tensor([OFTEN.get(m, 0.2) for m in CHANNELS], device=device)
+    often = torch.tensor([MODALITY_SHARES.get(m, 0.2) for m in CHANNELS], device=device)
     sure = torch.multinomial(exists * often, 1, generator=generator)[:, 0]
-    shown = (
-        exists * chance(exists.shape, 0.7, generator) * ~chance((count, 1), SHOWN_ALONE, generator)
-    )
+    shown = exists * chance(exists.shape, 0.7, generator) * ~chance((count, 1), ALONE, generator)
     shown[torch.arange(count, device=device), sure] = 1
     return shown

@@ -19,17 +19,17 @@ from scipy import ndimage
 
 from training.benchmark import __main__ as command
 from training.benchmark import measures
-from training.benchmark.lesionwise import LesionWise, lesion_wise, pooled
+from training.benchmark.lesionwise import LesionWise, count_lesions, pool_counts
 from training.benchmark.measures import Measured
 from training.benchmark.results import Results, read, write
-from training.benchmark.summary import auroc, groups, interval, scan_level
+from training.benchmark.summary import auroc, summarise_groups, bootstrap_interval, summarise_scans
 from training.benchmark.tables import (
     END,
     START,
-    between_markers,
+    replace_between_markers,
     case_table,
     group_table,
-    page_body,
+    format_page,
     rewrite,
     scan_table,
     size_table,
@@ -89,33 +89,33 @@ def line(table: str, *start: str) -> list[str]:
 
 
 def test_one_voxel_of_overlap_detects_a_lesion():
-    counts = lesion_wise(*masks("##....#..##.", ".###..#.#..."), 0.01)["all"]
+    counts = count_lesions(*masks("##....#..##.", ".###..#.#..."), 0.01)["all"]
     assert counts == LesionWise(lesions=3, detected=2, regions=3, correct=2)
     assert (counts.sensitivity, counts.precision, counts.f1) == pytest.approx((2 / 3, 2 / 3, 2 / 3))
 
 
 def test_a_region_that_joins_two_lesions_has_detected_both():
-    assert lesion_wise(*masks("#####", "#...#"), 0.01)["all"] == LesionWise(2, 2, 1, 1)
-    assert lesion_wise(*masks("#...#", "#####"), 0.01)["all"] == LesionWise(1, 1, 2, 2)
+    assert count_lesions(*masks("#####", "#...#"), 0.01)["all"] == LesionWise(2, 2, 1, 1)
+    assert count_lesions(*masks("#...#", "#####"), 0.01)["all"] == LesionWise(1, 1, 2, 2)
 
 
 def test_voxels_that_share_a_corner_are_one_lesion():
     truth = np.zeros((2, 2, 2), bool)
     truth[0, 0, 0] = truth[1, 1, 1] = True
-    assert lesion_wise(truth, truth, 0.01)["all"] == LesionWise(1, 1, 1, 1)
+    assert count_lesions(truth, truth, 0.01)["all"] == LesionWise(1, 1, 1, 1)
 
 
 def test_sizes_are_those_of_the_lesions_of_the_truth_and_of_the_regions_of_the_mask():
-    sizes = lesion_wise(*masks("#.###.#..", "###.#...#"), 0.05)
+    sizes = count_lesions(*masks("#.###.#..", "###.#...#"), 0.05)
     assert sizes["small"] == LesionWise(lesions=2, detected=1, regions=2, correct=1)
     assert sizes["large"] == LesionWise(lesions=1, detected=1, regions=1, correct=1)
-    assert pooled((sizes["small"], sizes["large"])) == sizes["all"]
+    assert pool_counts((sizes["small"], sizes["large"])) == sizes["all"]
 
 
 def test_nothing_found_is_no_sensitivity_and_nothing_to_find_is_no_figure():
-    nothing = lesion_wise(*masks("....", ".#.#"), 0.01)["all"]
+    nothing = count_lesions(*masks("....", ".#.#"), 0.01)["all"]
     assert (nothing.sensitivity, nothing.f1) == (0, 0) and math.isnan(nothing.precision)
-    well = lesion_wise(*masks(".#..", "...."), 0.01)["all"]
+    well = count_lesions(*masks(".#..", "...."), 0.01)["all"]
     assert well.precision == 0 and math.isnan(well.sensitivity) and math.isnan(well.f1)
 
 
@@ -137,7 +137,7 @@ def test_panoptica_counts_the_same_lesions_where_none_are_joined():
     theirs = panoptica.Panoptica_Evaluator(
         kind, panoptica.ConnectedComponentsInstanceApproximator(), matcher
     ).evaluate(found.astype(np.uint8), truth.astype(np.uint8))["ungrouped"]
-    ours = lesion_wise(found, truth, 0.01)["all"]
+    ours = count_lesions(found, truth, 0.01)["all"]
     assert 5 < ours.detected < ours.lesions and ours.correct < ours.regions
     assert (theirs.tp, theirs.fn, theirs.fp) == (
         ours.detected,
@@ -162,7 +162,7 @@ def patient(detection):
 @needs_sklearn
 def test_a_case_is_measured_with_its_detector(monkeypatch, patient):
     monkeypatch.setattr(measures, "detect", lambda study, settings: make_detection())
-    row = measures.attempt((patient, DetectionSettings(detector=DetectorName.AUTO)))
+    row = measures.try_measure((patient, DetectionSettings(detector=DetectorName.AUTO)))
     assert isinstance(row, Measured)
     assert (row.detector, row.used) == ("auto", "statistical")
     assert (
@@ -177,7 +177,7 @@ def test_a_case_that_fails_is_a_sentence(monkeypatch, patient):
         raise ValueError("no brain")
 
     monkeypatch.setattr(measures, "detect", fail)
-    words = measures.attempt((patient, DetectionSettings(detector=DetectorName.HYBRID)))
+    words = measures.try_measure((patient, DetectionSettings(detector=DetectorName.HYBRID)))
     assert words == "made (FLAIR, hybrid): ValueError, no brain"
 
 
@@ -185,18 +185,18 @@ def test_a_case_that_fails_is_a_sentence(monkeypatch, patient):
 
 
 def test_the_interval_of_three_patients_is_known_and_the_same_every_time():
-    assert interval([0, 0, 1]) == (
+    assert bootstrap_interval([0, 0, 1]) == (
         0,
         1,
     )  # all three drawn alike: 8 and 1 of 27, both more than 2.5 %
-    assert interval([0.5] * 4) == (0.5, 0.5)
+    assert bootstrap_interval([0.5] * 4) == (0.5, 0.5)
     values = list(np.linspace(0, 1, 11))
-    low, high = interval(values)
-    assert 0 < low < 0.5 < high < 1 and interval(values) == (low, high)
+    low, high = bootstrap_interval(values)
+    assert 0 < low < 0.5 < high < 1 and bootstrap_interval(values) == (low, high)
 
 
 def test_fewer_than_three_patients_have_no_interval():
-    assert interval([0.2, 0.4]) is None
+    assert bootstrap_interval([0.2, 0.4]) is None
     assert line(group_table([made(dice=0.2), made("b", dice=0.4)]), "ms")[3:5] == ["2", "0.30"]
 
 
@@ -214,7 +214,7 @@ def test_groups_are_kept_apart_by_detector_and_by_modalities():
         for c, s in (("FLAIR", 0), ("T1", 0.3))
         for n, d in (("statistical", 0.6 - s), ("hybrid", 0.7 - s))
     ]
-    found = {(g.contrasts, g.detector): g.dice for g in groups(rows)}
+    found = {(g.contrasts, g.detector): g.dice for g in summarise_groups(rows)}
     assert found == pytest.approx(
         {
             ("FLAIR", "statistical"): 0.6,
@@ -231,7 +231,7 @@ def test_several_groups_are_put_together_too_and_healthy_people_have_false_posit
         made("b", "wml", dice=0.8),
         *(healthy(str(n), found=ml) for n, ml in enumerate((0.0, 0.5, 4.0))),
     ]
-    found = {g.group: g for g in groups(rows)}
+    found = {g.group: g for g in summarise_groups(rows)}
     assert list(found) == ["ms", "wml", "all patients", "healthy"]
     assert found["all patients"].dice == pytest.approx(0.6) and math.isnan(
         found["all patients"].false_positive_ml
@@ -253,7 +253,7 @@ def test_patients_are_held_against_healthy_people_with_the_same_modalities_and_d
         healthy(score=0.0, contrasts="T1"),
         made(detector="hybrid"),
     ]
-    found = {(s.contrasts, s.detector): s for s in scan_level(rows)}
+    found = {(s.contrasts, s.detector): s for s in summarise_scans(rows)}
     assert (
         found["FLAIR", "statistical"].auroc == 0.5 and found["FLAIR", "statistical"].patients == 2
     )
@@ -295,13 +295,13 @@ def test_the_table_of_sizes_counts_the_lesions_of_a_group_together():
 
 
 @needs_sklearn
-def test_the_page_says_how_often_the_set_was_opened_and_what_could_not_be_measured():
+def test_the_page_says_how_often_the_set_was_evaluated_and_what_could_not_be_measured():
     results = Results((made(), healthy()), ("x (T2, hybrid): ValueError, two\nlines",), 5)
-    body = page_body(results)
-    assert "opened 5 times" in body and "* x (T2, hybrid): ValueError, two lines\n" in body
+    body = format_page(results)
+    assert "evaluated 5 times" in body and "* x (T2, hybrid): ValueError, two lines\n" in body
     assert line(scan_table(results.rows), "FLAIR")[2:] == ["1", "1", "1.00"]
-    assert "opened once" in page_body(results, 1) and "unrecorded" in page_body(
-        replace(results, opened=None)
+    assert "evaluated once" in format_page(results, 1) and "unrecorded" in format_page(
+        replace(results, evaluations=None)
     )
 
 
@@ -337,9 +337,9 @@ def test_anything_else_is_refused_as_results(tmp_path, text):
 
 def test_what_stands_around_the_markers_stays():
     text = f"# Head\n\n{START}\nold\n{END}\n\nTail, kept.  \n"
-    once = between_markers(text, "new")
+    once = replace_between_markers(text, "new")
     assert once == f"# Head\n\n{START}\n\nnew\n\n{END}\n\nTail, kept.  \n"
-    assert between_markers(once, "new") == once
+    assert replace_between_markers(once, "new") == once
 
 
 @pytest.mark.parametrize(
@@ -365,13 +365,13 @@ def test_a_page_without_exactly_one_pair_of_markers_is_refused_and_left_alone(tm
 @needs_sklearn
 def test_the_command_makes_the_page_and_then_changes_its_tables_alone(tmp_path):
     page, file = tmp_path / "evaluation.md", tmp_path / "benchmark.json"
-    write(file, Results((made(), healthy()), opened=5))
+    write(file, Results((made(), healthy()), evaluations=5))
     tables(file, page)
-    assert page.read_text().startswith("# Evaluation") and "opened 5 times" in page.read_text()
+    assert page.read_text().startswith("# Evaluation") and "evaluated 5 times" in page.read_text()
     page.write_text(page.read_text() + "\nA note by hand.\n")
-    tables(file, page, opened=6)
+    tables(file, page, evaluations=6)
     assert (
-        "opened 6 times" in page.read_text()
+        "evaluated 6 times" in page.read_text()
         and page.read_text().endswith("A note by hand.\n")
         and page.read_text().count("## Cases") == 1
     )
@@ -388,12 +388,12 @@ def test_several_detectors_see_each_case_in_one_run(monkeypatch, tmp_path):
         command, "patients", lambda everything: [SimpleNamespace(name=n) for n in "abc"]
     )
     monkeypatch.setattr(command, "healthy", lambda: [])
-    monkeypatch.setattr(command, "attempt", attempt)
+    monkeypatch.setattr(command, "try_measure", attempt)
     monkeypatch.setattr(command.multiprocessing, "get_context", lambda _: here)
     with pytest.raises(typer.Exit):
         command.main(
             detector=[DetectorName.STATISTICAL, DetectorName.HYBRID, DetectorName.HYBRID],
-            opened=5,
+            evaluations=5,
             output=tmp_path / "b.json",
         )
     results = read(tmp_path / "b.json")
@@ -401,7 +401,9 @@ def test_several_detectors_see_each_case_in_one_run(monkeypatch, tmp_path):
         (c, d) for c in "ab" for d in ("statistical", "hybrid")
     ]
     assert (
-        results.failed == ("c failed",) * 2 and results.opened == 5 and results.anatomy == "network"
+        results.failed == ("c failed",) * 2
+        and results.evaluations == 5
+        and results.anatomy == "network"
     )
 
 
@@ -419,7 +421,7 @@ def test_ablation_shows_precision_and_dice_of_patients_and_millilitres_of_health
         ("FLAIR, synthetic healthy", name, figures(nan, nan, ml))
         for name, ml in ((ablation.FUSED, 0.5), ("l1", 4.0))
     ]
-    table = ablation.table([*well, *ill])
+    table = ablation.format_table([*well, *ill])
     assert (
         table.splitlines()[0]
         == "| score | FLAIR, synthetic (n = 1) | FLAIR, synthetic healthy (n = 1) |"
@@ -432,8 +434,8 @@ def test_table_of_kinds_names_the_one_never_trained_on():
     kinds = pytest.importorskip(
         "training.benchmark.kinds", reason="needs torch: pip install 'brain-ssl-anomaly[training]'"
     )
-    figures = {(m, name): 0.25 for m in kinds.SHOWN for name in ("logit", "error")}
-    table = kinds.table({"shifted": figures, "foreign": figures}, ("foreign",))
+    figures = {(m, name): 0.25 for m in kinds.MODALITIES for name in ("logit", "error")}
+    table = kinds.format_table({"shifted": figures, "foreign": figures}, ("foreign",))
     assert line(table, "**foreign**, never trained on")[1:] == ["0.25 / 0.25"] * 3
     assert line(table, "shifted")[1:] == ["0.25 / 0.25"] * 3
 

@@ -28,60 +28,76 @@ from training.benchmark.cases import Case
 from training.data import embeddings
 
 
-def point(group: str, person: str, shift: float, seed: int) -> drawn.Point:
+def point(group: str, person: str, shift: float, seed: int) -> drawn.ScanEmbedding:
     values = np.random.default_rng(seed).normal(size=16) + shift
-    return drawn.Point(group, list(drawn.MARKERS)[seed % 3], person, values.astype(np.float32))
+    return drawn.ScanEmbedding(
+        group, list(drawn.MARKERS)[seed % 3], person, values.astype(np.float32)
+    )
 
 
-def some_points() -> list[drawn.Point]:
-    healthy = [point(drawn.REAL if n % 2 else drawn.MADE, f"person {n}", 0, n) for n in range(12)]
+def some_points() -> list[drawn.ScanEmbedding]:
+    healthy = [
+        point(drawn.REAL if n % 2 else drawn.SYNTHETIC, f"person {n}", 0, n) for n in range(12)
+    ]
     return [
         *healthy,
-        *(point(drawn.LESIONS, f"person {n}", 4, 100 + n) for n in range(5)),
+        *(point(drawn.IMPLANTED, f"person {n}", 4, 100 + n) for n in range(5)),
         point("glioma", "g", 9, 200),
     ]
 
 
 def test_anomalies_are_farther_from_healthy_scans_than_healthy_scans_of_other_people():
     scans = some_points()
-    far = drawn.distances(scans)
+    far = drawn.mahalanobis_distances(scans)
     assert far[12:].min() > far[:12].max() and far[-1] == far.max()
 
 
 def test_a_scan_gains_nothing_from_other_scans_of_the_same_person():
     scans = some_points()
-    twin = drawn.Point(
+    twin = drawn.ScanEmbedding(
         drawn.REAL, Modality.T1, "person 0", scans[12].embedding
     )  # its anomalous scan, said to be healthy
-    assert drawn.distances([*scans, twin])[12] == pytest.approx(drawn.distances(scans)[12])
+    assert drawn.mahalanobis_distances([*scans, twin])[12] == pytest.approx(
+        drawn.mahalanobis_distances(scans)[12]
+    )
 
 
 def test_a_contrast_is_no_anomaly():
     scans = some_points()
     shift = {Modality.T1: 0.0, Modality.T2: 50.0, Modality.FLAIR: -80.0}
     moved = [
-        drawn.Point(p.group, p.modality, p.person, p.embedding + np.float32(shift[p.modality]))
+        drawn.ScanEmbedding(
+            p.group, p.modality, p.person, p.embedding + np.float32(shift[p.modality])
+        )
         for p in scans
     ]
-    assert np.allclose(drawn.distances(moved), drawn.distances(scans), rtol=1e-2)
+    assert np.allclose(
+        drawn.mahalanobis_distances(moved), drawn.mahalanobis_distances(scans), rtol=1e-2
+    )
 
 
 def test_a_contrast_of_which_nobody_else_is_healthy_is_refused():
-    scans = [drawn.Point(p.group, Modality.T1, p.person, p.embedding) for p in some_points()]
-    flair = drawn.Point(drawn.LESIONS, Modality.FLAIR, "x", scans[0].embedding)
+    scans = [
+        drawn.ScanEmbedding(p.group, Modality.T1, p.person, p.embedding) for p in some_points()
+    ]
+    flair = drawn.ScanEmbedding(drawn.IMPLANTED, Modality.FLAIR, "x", scans[0].embedding)
     with pytest.raises(SystemExit, match="FLAIR"):
-        drawn.distances([*scans, flair])
+        drawn.mahalanobis_distances([*scans, flair])
 
 
 def test_too_few_healthy_people_are_refused():
     with pytest.raises(SystemExit, match="Too few"):
-        drawn.distances(some_points()[9:14])
+        drawn.mahalanobis_distances(some_points()[9:14])
 
 
 def test_patients_are_shown_on_demand_alone():
-    assert not any(isinstance(what, Case) for _, what in drawn.tasks(3, 1, 3, evaluation=False))
+    assert not any(
+        isinstance(what, Case) for _, what in drawn.list_scans(3, 1, 3, evaluation=False)
+    )
     assert {
-        group for group, what in drawn.tasks(3, 1, 3, evaluation=True) if isinstance(what, Case)
+        group
+        for group, what in drawn.list_scans(3, 1, 3, evaluation=True)
+        if isinstance(what, Case)
     } == {"ms", "wml", "wmh", "glioma"}
 
 
@@ -89,12 +105,12 @@ def test_synthetic_patients_come_from_label_maps_that_training_has_not_seen():
     from training.synthesis.patients import HELD_OUT, MAPS
 
     seeds = {
-        group: [w for g, w in drawn.tasks(0, 3, 0, False) if g == group]
-        for group in (drawn.MADE, drawn.MADE_LESIONS)
+        group: [w for g, w in drawn.list_scans(0, 3, 0, False) if g == group]
+        for group in (drawn.SYNTHETIC, drawn.SYNTHETIC_LESIONS)
     }
-    assert len(seeds[drawn.MADE]) == 3 and len(seeds[drawn.MADE_LESIONS]) == 6
-    assert all(s % 3 == 0 for s in seeds[drawn.MADE]) and all(
-        s % 3 for s in seeds[drawn.MADE_LESIONS]
+    assert len(seeds[drawn.SYNTHETIC]) == 3 and len(seeds[drawn.SYNTHETIC_LESIONS]) == 6
+    assert all(s % 3 == 0 for s in seeds[drawn.SYNTHETIC]) and all(
+        s % 3 for s in seeds[drawn.SYNTHETIC_LESIONS]
     )
     assert all(s % MAPS >= MAPS - HELD_OUT for group in seeds.values() for s in group)
 
@@ -108,15 +124,15 @@ def test_the_embedding_of_a_scan_is_the_one_that_the_network_gives_when_it_looks
     given = NetworkInput(
         UprightStudy({}, brain, np.eye(4), (0, 2), Volume(brain, np.eye(4))), images, present
     )
-    found = embeddings.embedding(given, network, every=1)
+    found = embeddings.embed(given, network, every=1)
     assert np.allclose(found, look(network, images, present, (0, 2)).embedding, atol=1e-5)
-    assert np.linalg.norm(embeddings.embedding(given, network)) == pytest.approx(1, abs=1e-5)
+    assert np.linalg.norm(embeddings.embed(given, network)) == pytest.approx(1, abs=1e-5)
 
 
 def test_the_command_draws_a_small_picture_and_prints_the_auroc(tmp_path, monkeypatch, capsys):
     some = some_points()
-    monkeypatch.setattr(drawn, "tasks", lambda *_: [("", n) for n in range(len(some))])
-    monkeypatch.setattr(drawn, "points", lambda task: [some[task[1]]])
+    monkeypatch.setattr(drawn, "list_scans", lambda *_: [("", n) for n in range(len(some))])
+    monkeypatch.setattr(drawn, "embed_scans", lambda task: [some[task[1]]])
     drawn.main(tmp_path / "new" / "embedding.png", quick=True, workers=1)
     content = (tmp_path / "new" / "embedding.png").read_bytes()
     assert content.startswith(b"\x89PNG") and len(content) < 200_000
@@ -135,5 +151,5 @@ def test_the_axes_say_how_much_of_healthy_variance_they_show(monkeypatch):
     said = []
     for name in ("set_xlabel", "set_ylabel"):
         monkeypatch.setattr(Axes, name, lambda self, label, **_: said.append(label))
-    drawn.picture(some_points())
+    drawn.draw_picture(some_points())
     assert len(said) == 4 and all("%" in label and "healthy" in label for label in said)

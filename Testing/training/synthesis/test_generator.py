@@ -21,7 +21,12 @@ from hypothesis import strategies as st
 from training_heads import CODES, label_archive, seeded
 
 from training.synthesis import acquisition, atrophy
-from training.synthesis.generator import LEFT_RIGHT, GeneratorSettings, ScanGenerator, looked_up
+from training.synthesis.generator import (
+    LEFT_RIGHT,
+    GeneratorSettings,
+    ScanGenerator,
+    sample_nearest,
+)
 from training.synthesis.noise import smooth_field, spread
 
 SMALL = GeneratorSettings(shape=(40, 48, 40), spacing=2.0, shift_mm=3.0, stripped=0.0)
@@ -44,9 +49,11 @@ def aged(seed: int, spacing: float) -> tuple[np.ndarray, np.ndarray]:
     shape = [round(n / spacing) for n in labels.shape]
     axes = [(torch.arange(n) - (n - 1) / 2) * spacing for n in shape]
     place = torch.stack(torch.meshgrid(*axes, indexing="ij"))
-    tissues = ScanGenerator(archive, SMALL).tissue_of_label[looked_up(labels, place).long()]
-    after = looked_up(labels, atrophy.shrunken(place, tissues, seeded(seed), spacing=spacing))
-    return CODES[looked_up(labels, place).numpy()], CODES[after.numpy()]
+    tissues = ScanGenerator(archive, SMALL).tissue_of_label[sample_nearest(labels, place).long()]
+    after = sample_nearest(
+        labels, atrophy.widen_fluid_spaces(place, tissues, seeded(seed), spacing=spacing)
+    )
+    return CODES[sample_nearest(labels, place).numpy()], CODES[after.numpy()]
 
 
 @given(st.integers(0, 1000), st.sampled_from([1.6, 2.0]))
@@ -82,14 +89,14 @@ def test_atrophy_moves_the_edge_of_the_ventricle_by_no_more_than_it_says():
 
 
 def test_the_same_seed_gives_the_same_scan_and_another_seed_another(draw):
-    one, same, other = draw(7), draw(7), draw(8)
+    one, same, other = paint_labels(7), paint_labels(7), paint_labels(8)
     assert torch.equal(one.images, same.images) and torch.equal(one.labels, same.labels)
     assert not torch.equal(one.images, other.images)
 
 
 def test_scans_are_finite_and_not_negative_and_their_brain_has_a_median_of_one(draw):
     for seed in range(4):
-        sample = draw(seed)
+        sample = paint_labels(seed)
         assert sample.images.shape == (2, 3, *SMALL.shape) and sample.brain.shape == (
             2,
             1,
@@ -109,7 +116,7 @@ def test_typical_contrasts_have_their_tissues_in_order(draw):
     codes = {"white": (2, 41), "cortex": (3, 42), "fluid": (24,)}
     right = 0
     for seed in range(10):
-        sample = draw(seed, 1, at_random=0.0, thickest_mm=2.0)
+        sample = paint_labels(seed, 1, at_random=0.0, thickest_mm=2.0)
         for channel, modality in enumerate(SMALL.modalities):
             level = {
                 name: float(
@@ -127,8 +134,8 @@ def test_typical_contrasts_have_their_tissues_in_order(draw):
 def test_random_contrasts_are_not_all_alike(draw):
     whites = [
         float(
-            draw(seed, 1, at_random=1.0)
-            .images[0, 0][draw(seed, 1, at_random=1.0).labels[0] == 1]
+            paint_labels(seed, 1, at_random=1.0)
+            .images[0, 0][paint_labels(seed, 1, at_random=1.0).labels[0] == 1]
             .median()
         )
         for seed in range(6)
@@ -143,7 +150,7 @@ def test_left_stays_left_when_a_patient_is_mirrored():
     )
     across = torch.arange(SMALL.shape[2])
     for seed in range(6):
-        labels = generator.warped(1, seeded(seed))[0]
+        labels = generator.draw_labels(1, seeded(seed))[0]
         for left, right in ((4, 43), (12, 51), (2, 41)):
             i = [
                 float(
@@ -163,7 +170,9 @@ def test_every_side_has_its_twin_once():
 
 def test_stripped_patients_have_no_head_and_whole_ones_do(draw):
     for seed in range(3):
-        bare, whole = (draw(seed, stripped=share, shape=(54, 62, 54)) for share in (1.0, 0.0))
+        bare, whole = (
+            paint_labels(seed, stripped=share, shape=(54, 62, 54)) for share in (1.0, 0.0)
+        )
         skin = torch.from_numpy(np.isin(CODES[bare.labels.numpy()], 502))[:, None].expand_as(
             bare.images
         )
@@ -174,7 +183,7 @@ def test_stripped_patients_have_no_head_and_whole_ones_do(draw):
 def test_what_was_not_acquired_is_empty_in_every_scan_and_no_brain(draw):
     missing = 0
     for seed in range(12):
-        sample = draw(seed, 1)
+        sample = paint_labels(seed, 1)
         empty = (sample.labels[0] == 0) & (sample.images[0] == 0).all(0)
         planes = [empty.movedim(axis, 0).flatten(1).all(1).any() for axis in range(3)]
         missing += any(planes)
@@ -193,13 +202,13 @@ def test_a_smooth_field_has_about_unit_variance(seed, scale):
 @given(st.integers(0, 1000), st.floats(2.0, 8.0))
 def test_thick_slices_keep_the_mean_and_only_smooth(seed, thickest):
     image = torch.rand((1, 2, 24, 24, 24), generator=seeded(seed))
-    cut = acquisition.slicings(
+    cut = acquisition.draw_slicings(
         1, 2, image.shape[2:], seeded(seed), spacing=1.0, thickest_mm=thickest, share=1.0
     )
     assert all(
         slicing is not None and 24 / thickest - 1 <= slicing.slices <= 24 for slicing in cut[0]
     )
-    out = acquisition.thick_slices(image, cut)
+    out = acquisition.acquire_slices(image, cut)
     assert torch.allclose(out.mean((2, 3, 4)), image.mean((2, 3, 4)), atol=0.03)
     assert (out.std((2, 3, 4)) <= image.std((2, 3, 4)) + 1e-4).all()
 
@@ -210,10 +219,10 @@ def test_a_change_goes_through_thick_slices_as_the_whole_scan_does():
         torch.rand((1, 2, 24, 24, 24), generator=seeded(1)),
     )
     cut = [[acquisition.Slicing(0, 6), None]]
-    both = acquisition.thick_slices(image + change, cut)
+    both = acquisition.acquire_slices(image + change, cut)
     assert torch.allclose(
         both,
-        acquisition.thick_slices(image, cut) + acquisition.thick_slices(change, cut),
+        acquisition.acquire_slices(image, cut) + acquisition.acquire_slices(change, cut),
         atol=1e-5,
     )
     assert torch.equal(both[:, 1], (image + change)[:, 1]) and not torch.equal(
@@ -247,7 +256,7 @@ def test_what_is_changed_before_the_scan_is_seen_in_it_and_marked_where_it_was_a
 
 def test_ghosts_and_motion_change_a_scan_and_zero_shares_do_not():
     image = torch.rand((2, 2, 24, 24, 24), generator=seeded(0))
-    for step in (acquisition.ghosted, acquisition.moved):
+    for step in (acquisition.add_ghosts, acquisition.add_motion):
         assert torch.equal(step(image, seeded(1), share=0.0), image)
         assert not torch.equal(step(image, seeded(1), share=1.0), image)
 
@@ -255,10 +264,10 @@ def test_ghosts_and_motion_change_a_scan_and_zero_shares_do_not():
 def test_blur_keeps_the_inner_mean_and_zero_width_changes_nothing():
     image = torch.zeros((1, 1, 15, 15, 15))
     image[0, 0, 7, 7, 7] = 1
-    assert float(acquisition.blurred(image, torch.full((1, 1), 0.8)).sum()) == pytest.approx(
+    assert float(acquisition.blur(image, torch.full((1, 1), 0.8)).sum()) == pytest.approx(
         1, abs=1e-5
     )
-    assert torch.allclose(acquisition.blurred(image, torch.zeros((1, 1))), image, atol=1e-6)
+    assert torch.allclose(acquisition.blur(image, torch.zeros((1, 1))), image, atol=1e-6)
 
 
 def test_spread_covers_the_mask_and_fades_at_its_radius():
@@ -275,14 +284,20 @@ def test_choroid_lining_and_limbic_cortex_are_brighter_on_flair_than_without_bri
     monkeypatch,
 ):
     from training.synthesis import appearance
-    from training.synthesis.appearance import bright_places, draw, mean_intensities
+    from training.synthesis.appearance import (
+        add_normal_bright_regions,
+        paint_labels,
+        draw_mean_intensities,
+    )
 
     monkeypatch.setattr(appearance, "AGED", 0.0)
     generator = ScanGenerator(label_archive(), replace(SMALL, rotation_degrees=0.0, shift_mm=0.0))
-    labels = generator.warped(8, seeded(0))
-    means = mean_intensities((FLAIR, T1), generator.tissue_of_label, 8, seeded(1), at_random=0.0)
-    plain = draw(labels, means)
-    bright = bright_places(plain, labels, CODES, means, (FLAIR, T1), seeded(2), 2.0)
+    labels = generator.draw_labels(8, seeded(0))
+    means = draw_mean_intensities(
+        (FLAIR, T1), generator.tissue_of_label, 8, seeded(1), at_random=0.0
+    )
+    plain = paint_labels(labels, means)
+    bright = add_normal_bright_regions(plain, labels, CODES, means, (FLAIR, T1), seeded(2), 2.0)
     white = generator.tissue_of_label[labels] == Tissue.WHITE + 1
     gain = (bright - plain)[:, 0][white]
     assert (
@@ -298,11 +313,11 @@ def test_choroid_lining_and_limbic_cortex_are_brighter_on_flair_than_without_bri
 def test_old_age_shows_in_white_matter_alone_brighter_on_flair_than_on_t2_darker_on_t1_and_not_in_everybody(
     seed,
 ):
-    from training.synthesis.appearance import aged_white_matter
+    from training.synthesis.appearance import draw_aged_white_matter
 
     labels = torch.from_numpy(CODES[label_archive().maps[0]])[None, None, ::2, ::2, ::2]
     lateral, white = (sum(labels == c for c in codes).float() for codes in ((4, 43), (2, 41)))
-    patients = aged_white_matter(
+    patients = draw_aged_white_matter(
         lateral.expand(16, -1, -1, -1, -1), white, (FLAIR, T2, T1), seeded(seed), 2.0
     )
     assert (patients * (1 - white)).abs().max() == 0
@@ -313,9 +328,9 @@ def test_old_age_shows_in_white_matter_alone_brighter_on_flair_than_on_t2_darker
 
 
 def test_sequences_differ_in_how_far_grey_and_fluid_lie_from_white():
-    from training.synthesis.contrasts import GREY_FROM_WHITE, TYPICAL, on_some_scanner
+    from training.synthesis.contrasts import GREY_FROM_WHITE, TYPICAL, draw_tissue_means
 
-    means = on_some_scanner((T1, FLAIR), 400, seeded(3))
+    means = draw_tissue_means((T1, FLAIR), 400, seeded(3))
     assert means.shape == (400, 2, len(Tissue)) and float(means.min()) > 0
     apart = means[:, 0, Tissue.WHITE] - means[:, 0, Tissue.CORTEX]
     typical = TYPICAL[T1][Tissue.WHITE] - TYPICAL[T1][Tissue.CORTEX]

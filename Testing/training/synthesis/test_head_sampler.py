@@ -17,7 +17,7 @@ from training_heads import healthy_heads, healthy_pairs, seeded
 
 from training.data import heads as archive
 from training.synthesis import heads
-from training.synthesis.generator import GeneratorSettings, looked_up
+from training.synthesis.generator import GeneratorSettings, sample_nearest
 
 STILL = GeneratorSettings(
     shape=(32, 32, 32),
@@ -61,14 +61,14 @@ def test_the_same_seed_gives_the_same_head_and_another_seed_another():
 def test_a_head_drawn_without_deformation_is_the_head_itself():
     place = torch.stack(torch.meshgrid(*([(torch.arange(32) - 15.5) * 2.0] * 3), indexing="ij"))
     image = torch.from_numpy(healthy_heads().images[0]).float()
-    assert torch.equal(looked_up(image[0], place, 2.0), image[0])
-    assert torch.allclose(heads._interpolated(image, place), image, atol=1e-3)
+    assert torch.equal(sample_nearest(image[0], place, 2.0), image[0])
+    assert torch.allclose(heads._interpolate(image, place), image, atol=1e-3)
 
 
 def test_another_contrast_keeps_air_dark_and_everything_finite():
     images = torch.rand((5, 1, 8, 8, 8), generator=seeded(0))
     images[:, :, 0] = 0
-    other = heads._other_contrast(images, seeded(1))
+    other = heads._randomise_contrast(images, seeded(1))
     assert (
         torch.isfinite(other).all()
         and other.min() >= 0
@@ -92,7 +92,7 @@ def test_a_t1_shown_as_another_contrast_has_its_tissues_in_that_order():
     for modality, names in order.items():
         right = 0
         for seed in range(40):
-            image = heads.in_contrast(t1, structures, modality, seeded(seed))
+            image = heads.change_contrast(t1, structures, modality, seeded(seed))
             assert torch.isfinite(image).all() and image.min() >= 0 and image.max() < 3
             parts = {
                 "fluid": Structure.CSF,
@@ -134,7 +134,7 @@ def test_an_anomaly_in_a_real_head_is_marked_where_it_shows_and_what_lies_beneat
 
 
 def test_segmentations_of_ixi_have_their_sides_where_right_is_right(data):
-    _, structures, _ = next(archive.ixi(most=1))
+    _, structures, _ = next(archive.read_ixi(most=1))
     assert set(np.unique(structures)) == {int(s) for s in Structure}
     across = np.arange(structures.shape[2])
     for left in range(Structure.LEFT_WHITE, Structure.MIDLINE_VENTRICLES, 2):
@@ -158,7 +158,7 @@ def test_an_archive_of_heads_reads_as_it_was_written_and_an_empty_one_is_refused
     with pytest.raises(SystemExit, match="No scan was found"):
         archive.write(
             tmp_path / "none.npz",
-            archive.own(tmp_path / "missing") if (tmp_path / "missing").mkdir() else [],
+            archive.read_folder(tmp_path / "missing") if (tmp_path / "missing").mkdir() else [],
         )
     assert [p.name for p in tmp_path.iterdir() if p.suffix == ".npz"] == ["heads.npz"]
 
@@ -171,7 +171,7 @@ def test_a_sites_own_scans_are_labelled_by_the_shipped_network(tmp_path):
     study, _ = synthetic_patient(3, spacing=4.0)
     scan = study.reference.volume
     nib.save(nib.nifti1.Nifti1Image(scan.array.T, scan.affine), tmp_path / "a.nii.gz")
-    (_, structures, _), *rest = archive.own(tmp_path)
+    (_, structures, _), *rest = archive.read_folder(tmp_path)
     assert not rest and 0.05 < (structures > 0).mean() < 0.8
 
 
@@ -208,7 +208,7 @@ def test_a_t1_shown_as_flair_has_bright_rims_at_the_ventricles_and_shown_as_t1_h
     brighter = [
         float(image[beside].mean() / image[away].mean())
         for image in (
-            heads.in_contrast(t1, structures, Modality.FLAIR, seeded(n), spacing=1.0)
+            heads.change_contrast(t1, structures, Modality.FLAIR, seeded(n), spacing=1.0)
             for n in range(30)
         )
     ]
@@ -216,7 +216,7 @@ def test_a_t1_shown_as_flair_has_bright_rims_at_the_ventricles_and_shown_as_t1_h
 
 
 def test_a_lesion_map_is_grown_and_bright_white_matter_is_excluded_too():
-    from training.data.elderly import cropped, not_known_to_be_healthy
+    from training.data.elderly import crop_to_brain, find_possible_lesions
 
     rng = np.random.default_rng(0)
     structures = np.zeros((30, 30, 30), np.uint8)
@@ -225,21 +225,25 @@ def test_a_lesion_map_is_grown_and_bright_white_matter_is_excluded_too():
     flair[20:22, 20:22, 20:22] = 160
     mapped = np.zeros(structures.shape, bool)
     mapped[10, 10, 10] = True
-    excluded = not_known_to_be_healthy(flair, structures, mapped)
+    excluded = find_possible_lesions(flair, structures, mapped)
     assert (
         excluded[10, 10, 8:13].all()
         and excluded[20:22, 20:22, 20:22].all()
         and excluded[19, 20, 20]
     )
     assert not excluded[structures == 0].any() and excluded.sum() < 0.2 * (structures > 0).sum()
-    head = cropped(archive.Head(np.stack([flair, flair]), structures, excluded), margin_mm=4.0)
+    head = crop_to_brain(
+        archive.Head(np.stack([flair, flair]), structures, excluded), margin_mm=4.0
+    )
     assert head.images.shape == (2, 24, 24, 24) and head.excluded.sum() == excluded.sum()
 
 
 def test_old_people_are_read_with_both_scans_on_one_grid_and_nobody_of_calibration(data, tmp_path):
     from training.data import elderly
 
-    archive.write(tmp_path / "elderly.npz", elderly.elderly(most=1), modalities=elderly.MODALITIES)
+    archive.write(
+        tmp_path / "elderly.npz", elderly.read_elderly(most=1), modalities=elderly.MODALITIES
+    )
     found = archive.read(tmp_path / "elderly.npz")
     t1, flair = found.images[0].astype(float)
     structures, excluded = found.structures[0], found.excluded[0]

@@ -19,7 +19,12 @@ from BrainSSLAnomalyLib.scoring.fusion import FEATURES
 
 from training.data.files import load
 from training.synthesis import implanted as module
-from training.synthesis.implanted import KEPT_TEXTURE, implanted, lesions_in, with_lesions
+from training.synthesis.implanted import (
+    KEPT_TEXTURE,
+    draw_implanted_patient,
+    draw_lesions_in,
+    implant_lesions,
+)
 from training.synthesis.scans import GAIN
 
 
@@ -36,13 +41,13 @@ def seeded(seed: int) -> np.random.Generator:
 
 @pytest.mark.parametrize("large", [False, True])
 def test_lesions_lie_in_the_brain_and_are_of_the_size_that_was_asked_for(large, prepared):
-    masks = [lesions_in(prepared, seeded(seed), large=large) for seed in range(4)]
+    masks = [draw_lesions_in(prepared, seeded(seed), large=large) for seed in range(4)]
     for mask in masks:
         assert mask.shape == prepared.brain.shape and mask.min() >= 0 and mask.max() <= 1
         assert mask.any() and not mask[~prepared.brain].any()
     ml = np.median([mask.sum() * prepared.reference.voxel_ml for mask in masks])
     assert ml > 4 if large else ml < 20
-    again = lesions_in(prepared, seeded(0), large=large)
+    again = draw_lesions_in(prepared, seeded(0), large=large)
     assert np.array_equal(again, masks[0]) and not np.array_equal(masks[1], masks[0])
 
 
@@ -58,7 +63,7 @@ def test_lesions_are_as_bright_as_stated_beside_the_white_matter_around(
     )  # where the scan's own brightness is that of white matter
     own = prepared.reference.array[prepared.box].astype(np.float32)
     ratios = [
-        with_lesions(prepared, mask, modality, strength, seeded(seed))
+        implant_lesions(prepared, mask, modality, strength, seeded(seed))
         .array[prepared.box][mask > 0]
         .mean()
         / own[mask > 0].mean()
@@ -69,8 +74,8 @@ def test_lesions_are_as_bright_as_stated_beside_the_white_matter_around(
 
 
 def test_what_is_no_lesion_stays_as_it_was_to_the_last_bit(prepared):
-    mask = lesions_in(prepared, seeded(2), large=True)
-    scan = with_lesions(prepared, mask, Modality.T1, 1.0, seeded(3))
+    mask = draw_lesions_in(prepared, seeded(2), large=True)
+    scan = implant_lesions(prepared, mask, Modality.T1, 1.0, seeded(3))
     whole = prepared.whole(mask)
     before = prepared.reference.array.astype(np.float32)
     assert np.array_equal(scan.array[whole == 0], before[whole == 0]) and np.array_equal(
@@ -88,7 +93,7 @@ def test_what_is_no_lesion_stays_as_it_was_to_the_last_bit(prepared):
 def test_a_lesion_keeps_some_of_the_texture_of_its_place(prepared):
     mask = (prepared.posterior[Tissue.WHITE] > 0.9).astype(np.float32)
     own = prepared.reference.array[prepared.box].astype(np.float32)[mask > 0]
-    new = with_lesions(prepared, mask, Modality.T1, 1.0, seeded(4)).array[prepared.box][mask > 0]
+    new = implant_lesions(prepared, mask, Modality.T1, 1.0, seeded(4)).array[prepared.box][mask > 0]
     assert np.corrcoef(own, new)[0, 1] > 0 and 0 < KEPT_TEXTURE < 1
 
 
@@ -100,10 +105,12 @@ def test_a_real_scan_of_the_stated_contrast_changes_in_its_lesions_and_the_white
 ):
     kept = []
     monkeypatch.setattr(module, "prepare", lambda study: kept.append(prepare(study)) or kept[-1])
-    study, lesions = implanted(seed)
+    study, lesions = draw_implanted_patient(seed)
     scan, path = (
         study.reference,
-        next(p for p in module.sources()[modality] if study.reference.source.startswith(p.name)),
+        next(
+            p for p in module.healthy_scans()[modality] if study.reference.source.startswith(p.name)
+        ),
     )
     assert study.modalities == (modality,) and f"lesions {seed}" in scan.source
     before = load(path)
@@ -123,7 +130,7 @@ def test_a_real_scan_of_the_stated_contrast_changes_in_its_lesions_and_the_white
 
 
 def test_the_same_seed_gives_the_same_real_scan(data):
-    one, same = implanted(5), implanted(5)
+    one, same = draw_implanted_patient(5), draw_implanted_patient(5)
     assert np.array_equal(one[0].reference.volume.array, same[0].reference.volume.array)
     assert (
         np.array_equal(one[1].array, same[1].array)
@@ -148,14 +155,17 @@ def test_sets_of_contrasts_that_no_real_scan_shows_borrow_real_ones_and_nothing_
         [scored_rows(n, logit_tells=False) for n in range(10, 13)],
     )
     rows = {
-        "flair": {"patient": made, "implanted": real},
-        "t2": {"patient": made, "implanted": made},
-        "flair+t2": {"patient": made},
+        "flair": {"draw_patient": made, "draw_implanted_patient": real},
+        "t2": {"draw_patient": made, "draw_implanted_patient": made},
+        "flair+t2": {"draw_patient": made},
     }
-    alone = build.fusion_of((Modality.FLAIR,), rows)
-    both = build.fusion_of((Modality.FLAIR, Modality.T2), rows)
+    alone = build.fit_fusion_weights((Modality.FLAIR,), rows)
+    both = build.fit_fusion_weights((Modality.FLAIR, Modality.T2), rows)
     assert (
         both == alone and both["patients"] == 6
     )  # of the FLAIR; real T2 without a FLAIR are another matter
-    assert build.fusion_of((Modality.T2,), rows)["weights"]["logit"] > 2 * alone["weights"]["logit"]
+    assert (
+        build.fit_fusion_weights((Modality.T2,), rows)["weights"]["logit"]
+        > 2 * alone["weights"]["logit"]
+    )
     assert "l1" not in alone["weights"] and min(alone["weights"].values()) >= 0

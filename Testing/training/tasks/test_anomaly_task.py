@@ -26,13 +26,19 @@ from training_heads import healthy_pairs, label_archive, seeded
 
 from training.engine.config import CONFIGS, read_config
 from training.pretext.contrastive import Queue, nt_xent
-from training.pretext.masked import masked
-from training.pretext.rotation import rotated
-from training.pretext.shuffle import ORDERS, shuffled
+from training.pretext.masked import mask_blocks
+from training.pretext.rotation import rotate
+from training.pretext.shuffle import ORDERS, shuffle_quarters
 from training.synthesis import anomalies
 from training.synthesis.acquisition import Slicing
-from training.tasks.anomaly import AnomalySettings, AnomalyTask, Learner, settings_from, shipped
-from training.tasks.slices import GAIN, SHIFT, SliceSettings, widened
+from training.tasks.anomaly import (
+    AnomalySettings,
+    AnomalyTask,
+    Learner,
+    parse_settings,
+    network_weights,
+)
+from training.tasks.slices import GAIN, SHIFT, SliceSettings, widen
 
 SMALL = HybridSettings(features=(16, 32), layers=1, heads=4, embedding=128)
 
@@ -54,7 +60,7 @@ def test_anomalies_change_the_brain_alone_and_are_marked_only_where_something_ch
     change = (images - patient.images).abs()
     assert torch.isfinite(images).all() and not change[:, ~patient.inside].any()
     around = torch.nn.functional.avg_pool3d(change[None], 3, 1, 1, count_include_pad=False)[0]
-    assert bool(anomalous.any()) and bool((around[anomalous] > anomalies.VISIBLE).all())
+    assert bool(anomalous.any()) and bool((around[anomalous] > anomalies.VISIBLE_SD).all())
     again = anomalies.add(patient, seeded(seed), healthy=0.0)
     assert torch.equal(images, again[0]) and torch.equal(anomalous, again[1])
 
@@ -62,10 +68,10 @@ def test_anomalies_change_the_brain_alone_and_are_marked_only_where_something_ch
 def test_half_of_the_lesions_have_a_penumbra_in_white_matter_that_is_fainter_than_they_are_and_not_part_of_them():
     patient = brain()
     white = patient.is_in(Tissue.WHITE) & patient.inside
-    mask, _ = anomalies.blob(patient, 6.0, white.float(), seeded(0))
+    mask, _ = anomalies.draw_blob(patient, 6.0, white.float(), seeded(0))
     full = torch.zeros(patient.tissues.shape)
     full[tuple(slice(n) for n in mask.shape)] = mask
-    shown = [anomalies.with_penumbra(patient, full, seeded(seed)) for seed in range(40)]
+    shown = [anomalies.add_penumbra(patient, full, seeded(seed)) for seed in range(40)]
     beyond = [(s - full)[full <= 0.5] for s in shown]
     assert all((s >= full).all() and torch.equal(s[full > 0.5], full[full > 0.5]) for s in shown)
     assert 10 < sum(bool(b.any()) for b in beyond) < 30
@@ -77,7 +83,10 @@ def test_an_anomaly_is_no_sharper_than_the_slices_of_the_scan_it_is_put_into():
     patient, slices = brain(), Slicing(0, 5)
     sharp, marked = anomalies.add(patient, seeded(1), healthy=0.0)
     soft, softly = anomalies.add(
-        patient, seeded(1), healthy=0.0, scanned=anomalies.as_scanned([slices, None], seeded(2))
+        patient,
+        seeded(1),
+        healthy=0.0,
+        scanned=anomalies.make_acquisition([slices, None], seeded(2)),
     )
     step = [(images - patient.images).diff(dim=1).abs() for images in (sharp, soft)]
     assert (
@@ -92,7 +101,7 @@ def test_an_anomaly_is_no_sharper_than_the_slices_of_the_scan_it_is_put_into():
 def test_anomalies_before_the_scan_fit_its_units_and_are_never_negative():
     patient = brain()
     images = (patient.images + 8) * 50 * patient.inside
-    changed, marked = anomalies.before_the_scan(spacing=2.0, healthy=0.0)(
+    changed, marked = anomalies.make_change(spacing=2.0, healthy=0.0)(
         images, patient.tissues, patient.modalities, seeded(1)
     )
     assert (
@@ -101,7 +110,7 @@ def test_anomalies_before_the_scan_fit_its_units_and_are_never_negative():
         and torch.equal(changed[:, ~patient.inside], images[:, ~patient.inside])
     )
     assert 20 < float((changed - images)[marked].abs().mean()) < 600
-    unchanged, nothing = anomalies.before_the_scan(spacing=2.0, healthy=1.0)(
+    unchanged, nothing = anomalies.make_change(spacing=2.0, healthy=1.0)(
         images, patient.tissues, patient.modalities, seeded(1)
     )
     assert torch.allclose(unchanged, images, atol=1e-3) and not nothing.any()
@@ -117,7 +126,7 @@ def test_healthy_patients_stay_as_they_are():
 def test_every_kind_changes_what_its_mask_covers(name):
     kind = {**anomalies.SMALL, **anomalies.LARGE}[name][0]
     patient = brain()
-    soft, box = anomalies.blob(patient, 10.0, patient.inside.float(), seeded(1))
+    soft, box = anomalies.draw_blob(patient, 10.0, patient.inside.float(), seeded(1))
     mask = torch.zeros(patient.inside.shape)
     mask[box] = soft * patient.inside[box]
     images, changed = kind(patient, patient.images, mask, seeded(2))
@@ -131,8 +140,8 @@ def test_every_kind_changes_what_its_mask_covers(name):
 @pytest.mark.parametrize("kind", anomalies.LOCAL)
 def test_a_part_of_a_brain_keeps_the_white_matter_of_the_whole(kind):
     patient, box = brain(), (slice(2, 18), slice(5, 35), slice(6, 30))
-    part = patient.part(box)
-    assert torch.equal(part.white, patient.white) and part.images.shape[
+    part = patient.crop(box)
+    assert torch.equal(part.white_matter_mean, patient.white_matter_mean) and part.images.shape[
         1:
     ] == part.inside.shape == (16, 30, 24)
     images, changed = kind(part, part.images, part.inside.float(), seeded(0))
@@ -143,7 +152,7 @@ def test_a_part_of_a_brain_keeps_the_white_matter_of_the_whole(kind):
 def test_healthy_and_changed_scans_are_widened_alike_within_the_brain(seed):
     patient = brain()
     changed = patient.images + 2.0 * patient.inside
-    wide, other = widened((patient.images, changed), patient.inside, seeded(seed))
+    wide, other = widen((patient.images, changed), patient.inside, seeded(seed))
     assert not wide[:, ~patient.inside].any() and not other[:, ~patient.inside].any()
     for before, after, apart in zip(patient.images, wide, other - wide, strict=True):
         gain = float(after[patient.inside].std() / before[patient.inside].std())
@@ -218,15 +227,15 @@ def test_slices_come_back_in_their_place_in_every_orientation_and_one_look_has_n
 
 def test_pretext_tasks_change_what_they_say():
     images = torch.randn((6, 2, 32, 32), generator=seeded(0))
-    emptied, empty = masked(images, seeded(1), share=1.0)
+    emptied, empty = mask_blocks(images, seeded(1), share=1.0)
     gone = empty.expand_as(images) > 0
     assert (emptied[gone] == 0).all() and torch.equal(emptied[~gone], images[~gone])
-    turned, turns = rotated(images, seeded(2))
+    turned, turns = rotate(images, seeded(2))
     assert all(
         torch.equal(t.rot90(-int(n), (-2, -1)), x)
         for t, n, x in zip(turned, turns, images, strict=True)
     )
-    mixed, orders = shuffled(images, seeded(3))
+    mixed, orders = shuffle_quarters(images, seeded(3))
     assert len(ORDERS) == 24 and all(
         torch.equal(m, x) == (int(n) == 0) for m, n, x in zip(mixed, orders, images, strict=True)
     )
@@ -264,11 +273,11 @@ def test_every_part_of_the_loss_is_finite_and_reaches_the_network_and_weights_of
     )  # MONAI's block has a norm for cross-attention, which nobody uses here
     only = replace(settings, weights={"reconstruction": 1.0})
     assert set(Learner(only)(batch)) == {"reconstruction"}
-    HybridNetwork(SMALL).load_state_dict(shipped(learner.state_dict()))
+    HybridNetwork(SMALL).load_state_dict(network_weights(learner.state_dict()))
 
 
 def test_settings_are_read_from_a_config():
-    assert settings_from(
+    assert parse_settings(
         {"slices": {"without": ["blurred"]}, "network": {"features": [16, 32]}}
     ).network.features == (16, 32)
 
@@ -323,16 +332,18 @@ def test_nothing_is_learned_from_what_is_not_known_to_be_healthy_but_the_network
 
 
 def test_lesions_of_ms_have_the_sizes_of_ms():
-    volumes = [4 / 3 * np.pi * anomalies.ms_radius(share) ** 3 for share in (0.0, 0.33, 0.67, 0.93)]
+    volumes = [
+        4 / 3 * np.pi * anomalies.ms_lesion_radius(share) ** 3 for share in (0.0, 0.33, 0.67, 0.93)
+    ]
     assert volumes == pytest.approx([6, 17, 46, 261])
 
 
 def test_rims_and_caps_are_normal_white_matter_near_the_ventricles_and_half_are_as_bright_as_lesions():
-    from training.synthesis.appearance import rims_and_caps
+    from training.synthesis.appearance import draw_rims_and_caps
 
     lateral = torch.zeros((1, 1, 20, 60, 40))
     lateral[..., 6:14, 20:40, 15:25] = 1
-    maps = [rims_and_caps(lateral, 1 - lateral, seeded(n), 1.0) for n in range(30)]
+    maps = [draw_rims_and_caps(lateral, 1 - lateral, seeded(n), 1.0) for n in range(30)]
     distance = torch.from_numpy(ndimage.distance_transform_edt(lateral[0, 0].numpy() == 0))
     assert all(
         not m[lateral > 0].any() and not m[0, 0][distance > 9].any() and float(m.max()) <= 4
