@@ -1,4 +1,4 @@
-"""``python -m BrainSSLAnomalyLib``: the command line."""
+"""The command line as a module: ``python -m BrainSSLAnomalyLib``."""
 
 from .cli.app import main
 

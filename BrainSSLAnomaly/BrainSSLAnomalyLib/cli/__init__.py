@@ -1,4 +1,4 @@
-"""The command line: ``brain-ssl-anomaly``."""
+"""The command line ``brain-ssl-anomaly``."""
 
 from .app import main
 

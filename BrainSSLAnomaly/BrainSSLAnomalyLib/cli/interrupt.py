@@ -10,48 +10,46 @@ from types import FrameType
 
 from ..core.errors import Cancelled
 
-AGAIN_SECONDS = 0.1
-"""How long after a Ctrl-C in the middle of an import the next try is made."""
+RETRY_SECONDS = 0.1
+"""After Ctrl-C in the middle of an import, the next try is made this much later."""
 
-_asked = threading.Event()
+_was_pressed = threading.Event()
 
 
-def listen() -> None:
-    """From now on Ctrl-C is answered here; to be called by the main thread."""
+def install_handler() -> None:
+    """Handle Ctrl-C from now on; to be called by the main thread."""
     signal.signal(signal.SIGINT, _on_interrupt)
 
 
-def asked() -> bool:
-    """Whether Ctrl-C was pressed."""
-    return _asked.is_set()
+def was_pressed() -> bool:
+    """Return whether Ctrl-C was pressed."""
+    return _was_pressed.is_set()
 
 
-def check() -> None:
+def raise_if_pressed() -> None:
     """Stop where Ctrl-C was pressed and a library has swallowed the exception.
 
     Raises:
         Cancelled: it was.
     """
-    if asked():
+    if was_pressed():
         raise Cancelled
 
 
 def _on_interrupt(_: int, frame: FrameType | None) -> None:
-    """Stop at once; but let an import finish first: an exception that passes through that of PyTorch aborts the process."""
-    _asked.set()
-    if any(
-        "importlib._bootstrap" in caller.f_code.co_filename
-        for caller, _ in traceback.walk_stack(frame)
-    ):
-        again = threading.Timer(AGAIN_SECONDS, _interrupt)
-        again.daemon = True
-        again.start()
+    """Stop at once, but let an import finish: an exception within PyTorch's aborts the process."""
+    _was_pressed.set()
+    callers = (caller.f_code.co_filename for caller, _ in traceback.walk_stack(frame))
+    if any("importlib._bootstrap" in file for file in callers):
+        retry = threading.Timer(RETRY_SECONDS, _interrupt_main_thread)
+        retry.daemon = True
+        retry.start()
         return
     raise KeyboardInterrupt
 
 
-def _interrupt() -> None:
-    """Like Ctrl-C. A signal to the main thread wakes it where it sleeps or waits, which ``interrupt_main`` does on Windows alone."""
+def _interrupt_main_thread() -> None:
+    """Send the signal of Ctrl-C, which also wakes a waiting thread, unlike ``interrupt_main``."""
     if hasattr(signal, "pthread_kill"):
         signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
     else:

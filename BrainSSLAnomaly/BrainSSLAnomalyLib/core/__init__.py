@@ -1,1 +1,1 @@
-"""What every room may lean on: the types of a study and its results, settings, errors, grids and files."""
+"""What every room may lean on: types of studies and results, settings, errors, grids, files."""

@@ -1,7 +1,8 @@
-"""Words for where something is: regions and zones of a brain, on any grid.
+"""Names for places in a brain: regions, zones, tissues and structures, and the template grids.
 
-Two label maps say where every voxel of a patient lies. ``regions`` names the lobe or nucleus with its side;
-``zones`` says how deep it lies, in the words of white-matter disease (periventricular, juxtacortical, ...).
+Two label maps describe where each voxel of a patient lies. ``regions`` holds the lobe or nucleus
+with its side; ``zones`` the depth, in the terms of white-matter disease (periventricular,
+juxtacortical, ...).
 """
 
 from __future__ import annotations
@@ -12,9 +13,14 @@ from enum import IntEnum
 import numpy as np
 from numpy.typing import NDArray
 
+from .grid import Grid
+
 
 class Zone(IntEnum):
-    """Depth of a voxel. Distances follow MAGNIMS usage: what touches ventricle or cortex is named after it."""
+    """Name the depth of a voxel.
+
+    Distances follow MAGNIMS usage: what touches ventricle or cortex is named after it.
+    """
 
     OUTSIDE = 0
     VENTRICLE = 1
@@ -29,7 +35,10 @@ class Zone(IntEnum):
 
 
 class Region(IntEnum):
-    """Lobe, nucleus or compartment. Even codes are left, odd codes right, of the same structure; 1 and 0 stand alone."""
+    """Name a lobe, nucleus or compartment.
+
+    Even codes are left, odd codes right, of the same structure; 1 and 0 stand alone.
+    """
 
     OUTSIDE = 0
     MIDLINE = 1
@@ -66,14 +75,14 @@ class Region(IntEnum):
 
     @property
     def words(self) -> str:
-        """As a radiologist says it, e.g. ``left frontal lobe``."""
+        """Return the region in words, e.g. ``left frontal lobe``."""
         return _WORDS[self]
 
 
 _LOBES = {"frontal", "parietal", "temporal", "occipital"}
 
 
-def _say(region: Region) -> str:
+def _in_words(region: Region) -> str:
     if region is Region.OUTSIDE:
         return "outside the brain"
     words = region.name.lower().replace("_", " ").replace("lentiform", "lentiform nucleus")
@@ -81,12 +90,12 @@ def _say(region: Region) -> str:
     return words + " lobe" if words.split()[-1] in _LOBES else words
 
 
-_WORDS = {region: _say(region) for region in Region}
+_WORDS = {region: _in_words(region) for region in Region}
 
 
 @dataclass(frozen=True)
 class PatientAnatomy:
-    """Where every voxel of a grid lies.
+    """Hold the place of every voxel of a grid.
 
     Attributes:
         regions: (k, j, i) uint8, codes of `Region`.
@@ -98,7 +107,7 @@ class PatientAnatomy:
 
 
 class Tissue(IntEnum):
-    """Tissue classes of the bundled probability maps, in their order along the first axis."""
+    """Name the tissue classes of the bundled probability maps, in order of their first axis."""
 
     WHITE = 0
     CORTEX = 1  # with hippocampus and amygdala
@@ -114,7 +123,7 @@ class Tissue(IntEnum):
 
     @property
     def intracranial(self) -> bool:
-        """Whether the class lies inside the skull."""
+        """Return whether the class lies inside the skull."""
         return self <= Tissue.CEREBELLUM_CORTEX
 
 
@@ -122,7 +131,10 @@ INTRACRANIAL = tuple(t for t in Tissue if t.intracranial)
 
 
 class Structure(IntEnum):
-    """What the anatomy network calls a voxel. From 2 to 15 even codes are left, odd ones the same on the right; others have no side."""
+    """Name a class of the anatomy network.
+
+    From 2 to 15 even codes are left and odd codes are the same on the right; others have no side.
+    """
 
     OUTSIDE = 0
     CSF = 1
@@ -145,17 +157,20 @@ class Structure(IntEnum):
 
 
 TISSUE_OF_STRUCTURE = (None, 5, 0, 0, 1, 1, 2, 2, 3, 3, 1, 1, 4, 4, None, None, 4, 6)
-"""Code of the `Tissue` of every `Structure`; None for the outside, and for the cerebellum, which holds two."""
+"""Code of the `Tissue` of every `Structure`; None for the outside, and for the cerebellum, which
+holds two."""
 
 STRUCTURE_SPACING_MM = 2.0
-"""Edge of the cubic voxels on which structures are told apart."""
+"""Edge of the cubic voxels on which the anatomy network predicts."""
 
-TEMPLATE_SHAPE = (182, 218, 182)
-"""(k, j, i) of the template grid."""
+TEMPLATE_GRID = Grid(
+    (182, 218, 182),
+    np.array([[1.0, 0, 0, -91], [0, 1, 0, -126], [0, 0, 1, -72], [0, 0, 0, 1]]),
+)
+"""The 1 mm grid of the template, in MNI152 space."""
 
-TEMPLATE_AFFINE = np.array([[1.0, 0, 0, -91], [0, 1, 0, -126], [0, 0, 1, -72], [0, 0, 0, 1]])
-"""(i, j, k) → RAS mm of the template grid."""
-
-COARSE_SHAPE = (91, 109, 91)
-COARSE_AFFINE = np.array([[2.0, 0, 0, -90.5], [0, 2, 0, -125.5], [0, 0, 2, -71.5], [0, 0, 0, 1]])
+COARSE_GRID = Grid(
+    (91, 109, 91),
+    np.array([[2.0, 0, 0, -90.5], [0, 2, 0, -125.5], [0, 0, 2, -71.5], [0, 0, 0, 1]]),
+)
 """The 2 mm grid of the probability maps: the same box, voxel pairs joined."""

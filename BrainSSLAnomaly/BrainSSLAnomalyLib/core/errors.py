@@ -1,10 +1,10 @@
-"""What can go wrong, in words a radiologist understands, with what to do next."""
+"""Errors in words that a radiologist understands, each with the next step."""
 
 from __future__ import annotations
 
 
 class BrainSSLAnomalyError(Exception):
-    """Base of everything that the package refuses to do. Shown as one sentence, exit code 2, never as a traceback.
+    """Refuse an input or a setting: shown as one sentence with exit code 2, never as a traceback.
 
     Args:
         what: what is wrong, without a full stop, e.g. ``brain.nii.gz has 4 axes (10 time points)``.
@@ -23,39 +23,39 @@ class BrainSSLAnomalyError(Exception):
 
 
 class UnreadableScan(BrainSSLAnomalyError):
-    """The file or folder cannot be read as an image."""
+    """Refuse a file or folder that cannot be read as an image."""
 
 
 class UnsuitableScan(BrainSSLAnomalyError):
-    """The image was read, but it cannot be a structural MRI of a brain that this program can work on."""
+    """Refuse an image that cannot be a structural MRI of a brain."""
 
 
 class AmbiguousInput(BrainSSLAnomalyError):
-    """More than one reading is possible (several series, unknown modality): the user must choose."""
+    """Ask the user to choose: several series, or an unknown contrast."""
 
 
 class ResultsExist(BrainSSLAnomalyError):
-    """Results would be overwritten."""
+    """Refuse to overwrite results."""
 
 
 class BadResults(BrainSSLAnomalyError):
-    """A folder of results is incomplete or was made by something else."""
+    """Refuse a folder of results that is incomplete or was made by something else."""
 
 
 class BadSettings(BrainSSLAnomalyError):
-    """A setting is outside its range."""
+    """Refuse a setting outside its range."""
 
 
 class PreparationFailed(BrainSSLAnomalyError):
-    """Registration or brain extraction gave something that cannot be a brain."""
+    """Report that registration or brain extraction gave what cannot be a brain."""
 
 
 class DamagedModel(BrainSSLAnomalyError):
-    """The shipped weights are damaged, or are not those that were shipped."""
+    """Report that the weights are damaged, or are not those that were shipped."""
 
 
 class Cancelled(BrainSSLAnomalyError):
-    """The user stopped the run. Raised by a progress callback, passed through by every room."""
+    """Stop because the user wants to; raised by progress callbacks, passed on by every room."""
 
     def __init__(self) -> None:
         super().__init__("Cancelled", "nothing was written")

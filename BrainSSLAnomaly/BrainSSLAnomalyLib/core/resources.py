@@ -1,4 +1,4 @@
-"""Where the files lie that ship with the package: beside the Slicer module, or inside the installed wheel."""
+"""The files that ship with the package: beside the Slicer module, or inside the installed wheel."""
 
 from __future__ import annotations
 
@@ -6,16 +6,15 @@ from pathlib import Path
 
 
 def resource(*parts: str) -> Path:
-    """Path of a shipped file, e.g. ``resource("Anatomy", "regions.nii.gz")``.
+    """Return the path of a shipped file, e.g. ``resource("Anatomy", "regions.nii.gz")``.
 
     Raises:
         FileNotFoundError: the installation is incomplete.
     """
-    here = Path(__file__).resolve().parents[1]
-    for root in (here / "Resources", here.parent / "Resources"):
+    package = Path(__file__).resolve().parents[1]
+    for root in (package / "Resources", package.parent / "Resources"):
         path = root.joinpath(*parts)
         if path.exists():
             return path
-    raise FileNotFoundError(
-        f"{'/'.join(parts)} is missing from the installation; install the package again"
-    )
+    name = "/".join(parts)
+    raise FileNotFoundError(f"{name} is missing from the installation; install the package again")

@@ -1,4 +1,4 @@
-"""What comes out: the maps of one detection, and the findings made from them."""
+"""The output: the maps of one detection, and the findings made from them."""
 
 from __future__ import annotations
 
@@ -10,60 +10,94 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .anatomy import PatientAnatomy
+from .grid import Grid
+from .settings import AnatomySource, DetectionSettings, DetectorName, ScoreName
 from .study import Modality, Scan, Volume
 
 
 class MapName(str, Enum):
-    """What a network adds to a detection; the value is the file's name."""
+    """Name a map that a network adds to a detection; the value is the name of its file."""
 
     RECONSTRUCTION = "reconstruction"
-    """What a healthy brain of this patient would look like, in the units of the reference scan."""
+    """The predicted healthy brain of this patient, in the units of the reference scan."""
     ERROR = "reconstruction_error"
-    """Absolute difference to that, in standard deviations of the parenchyma; mean of the modalities."""
+    """Absolute difference to it, in SD of the parenchyma; mean of the modalities."""
     LATENT = "latent_distance"
-    """Cosine distance of each 16 mm patch's embedding from the healthy mean: 0 like it, 1 unlike it, 2 opposite."""
+    """Cosine distance of each 16 mm patch's embedding from the healthy mean, 0 to 2."""
     UNCERTAINTY = "uncertainty"
     """Standard deviation of the anomaly logit over orientations and test-time copies."""
     GRADCAM = "gradcam"
-    """0 to 1: where the network looked for what it marked."""
+    """Grad-CAM of what is marked, 0 to 1."""
 
 
 @dataclass(frozen=True)
-class LookedAt:
-    """What a network looked at: with it a single finding can be explained later.
+class NetworkInput:
+    """Hold what a network predicts from; with it a single finding can be explained later.
 
     Attributes:
-        images: modality → (k, j, i) float32, normalised, 0 outside the brain, on the network's own grid.
+        images: modality → (k, j, i) float32 on the network's own grid, whose axes rise to
+            superior, anterior and right; parenchyma has mean 0 and SD 1, 0 outside the brain.
         affine: of that grid, (i, j, k) → RAS mm.
-        axis: 0, 1 or 2 for k, j, i: across which slices are explained.
+        axes: 0, 1 or 2 for k, j, i: across which slices are predicted; explanations use the first.
     """
 
     images: Mapping[Modality, NDArray[np.float32]]
     affine: NDArray[np.float64]
-    axis: int
+    axes: tuple[int, ...]
+
+    @property
+    def grid(self) -> Grid:
+        """Return the network's own grid."""
+        return Volume(next(iter(self.images.values())), self.affine).grid
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Record what a detection was made with.
+
+    Attributes:
+        score: which score became the anomaly score.
+        settings: that the detection was started with.
+        anatomy: what found the brain and its parts.
+        brain_volume_ml: of the brain mask.
+        skull_stripped: whether the scans came without skull.
+        healthy_scans: number of healthy scans behind the exceedance table.
+        template_to_reference: (4, 4), RAS mm of the template → RAS mm of the reference scan.
+    """
+
+    score: ScoreName
+    settings: DetectionSettings
+    anatomy: AnatomySource
+    brain_volume_ml: float
+    skull_stripped: bool
+    healthy_scans: int
+    template_to_reference: NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Detection:
-    """Everything slow, done once; thresholds, masks, findings and pictures follow from it in milliseconds.
+    """Hold everything slow; thresholds, masks and findings follow from it in milliseconds.
 
     All arrays are (k, j, i) on the grid of ``reference``.
 
     Attributes:
-        reference: the scan in whose grid results are written, untouched intensities.
+        reference: the scan on whose grid the results are, with its own intensities.
         modality: contrast of the reference.
         anomaly_score: float32, 0 to 1; 0 outside the brain.
         brain_mask: bool.
-        zscores: float32 per modality, robust standard deviations from healthy; positive is brighter.
+        zscores: float32 per modality, robust standard deviations from healthy; positive is
+            brighter.
         anatomy: regions and zones.
-        detector: name of the detector, e.g. ``statistical``.
-        inputs: every scan with source, SHA-256 and how its modality was guessed (volumes need not be kept).
+        detector: the detector that ran.
+        inputs: every scan with source, SHA-256 and how its modality was guessed (volumes need not
+            be kept).
         seconds: per stage.
         warnings: sentences for the report, e.g. a brain volume out of range.
-        scan_p_value: share of healthy calibration scans at least as unusual as this one, or None where unknown.
-        maps: float32 by name, what a network adds; empty for the statistical detector.
-        facts: plain numbers and words worth keeping: brain volume in ml, registration summary, calibration version.
-        looked_at: what the network looked at, where it has explained itself; on its own grid.
+        scan_p_value: share of healthy calibration scans that are at least as unusual as this one,
+            or None where unknown.
+        maps: float32 by name, added by a network; empty for the statistical detector.
+        provenance: what it was made with, or None for data made by hand.
+        network_input: what the network predicted from, if explanations are on; on its own grid.
     """
 
     reference: Volume
@@ -72,19 +106,19 @@ class Detection:
     brain_mask: NDArray[np.bool_]
     zscores: Mapping[Modality, NDArray[np.float32]]
     anatomy: PatientAnatomy
-    detector: str
+    detector: DetectorName
     inputs: tuple[Scan, ...] = ()
     seconds: Mapping[str, float] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     scan_p_value: float | None = None
     maps: Mapping[MapName, NDArray[np.float32]] = field(default_factory=dict)
-    facts: Mapping[str, object] = field(default_factory=dict)
-    looked_at: LookedAt | None = None
+    provenance: Provenance | None = None
+    network_input: NetworkInput | None = None
 
 
 @dataclass(frozen=True)
 class Deviation:
-    """How a finding differs from healthy in one modality.
+    """Describe how a finding differs from healthy in one modality.
 
     Attributes:
         modality: the contrast.
@@ -96,7 +130,7 @@ class Deviation:
 
     @property
     def words(self) -> str:
-        """E.g. ``brighter than healthy on FLAIR, +4.2 SD``, or ``like healthy on T1, +0.3 SD``."""
+        """Return the deviation in words, e.g. ``brighter than healthy on FLAIR, +4.2 SD``."""
         kind = (
             "like healthy"
             if abs(self.zscore) < 1
@@ -109,7 +143,7 @@ class Deviation:
 
 @dataclass(frozen=True)
 class Finding:
-    """One connected region of the mask.
+    """Describe one connected region of the mask.
 
     Attributes:
         number: 1 for the most anomalous finding, rising.
@@ -121,7 +155,7 @@ class Finding:
         mean_score: mean anomaly score, 0 to 1.
         place: in words, e.g. ``left frontal lobe, periventricular``.
         deviations: one per modality, strongest first.
-        certainty: ``high``, ``moderate`` or ``low``.
+        confidence: ``high``, ``moderate`` or ``low``.
     """
 
     number: int
@@ -133,12 +167,12 @@ class Finding:
     mean_score: float
     place: str
     deviations: tuple[Deviation, ...]
-    certainty: str
+    confidence: str
 
 
 @dataclass(frozen=True)
 class Segmentation:
-    """A mask with its findings.
+    """Hold a mask with its findings.
 
     Attributes:
         mask: (k, j, i) bool, on the grid of the detection.

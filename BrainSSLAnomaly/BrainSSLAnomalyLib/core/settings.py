@@ -1,18 +1,87 @@
-"""Every number that a user may turn, with unit, range and default."""
+"""Every number that a user may change: written once, with label, unit, range, default and help.
+
+The command line's options, the parameter node and the sliders of the Slicer panel are made from the
+metadata of these fields.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from enum import Enum
-from typing import Any, get_type_hints
+from typing import Any
 
 from .errors import BadSettings
 from .study import Modality
 
 
+@dataclass(frozen=True)
+class Setting:
+    """Describe one number, switch or choice to a user.
+
+    Attributes:
+        label: a word or two, e.g. ``Closing``.
+        help: one or two whole sentences.
+        unit: e.g. ``mm``; empty for pure numbers, switches and choices.
+        bounds: lowest and highest value, for numbers.
+        step: of a slider, for numbers.
+        flag: of the command line; made from the field's name when empty.
+    """
+
+    label: str
+    help: str
+    unit: str = ""
+    bounds: tuple[float, float] | None = None
+    step: float | None = None
+    flag: str = ""
+
+
+def setting(
+    default: Any,
+    label: str,
+    text: str,
+    *,
+    unit: str = "",
+    bounds: tuple[float, float] | None = None,
+    step: float | None = None,
+    flag: str = "",
+) -> Any:
+    """Return a dataclass field with its `Setting`; arguments as there, ``text`` is the help."""
+    described = Setting(label, text, unit, bounds, step, flag)
+    return field(default=default, metadata={"setting": described})
+
+
+def describe_settings(group: type) -> dict[str, Setting]:
+    """Return the name of every field of a settings class with its `Setting`.
+
+    Example:
+        >>> describe_settings(MorphologySettings)["closing_mm"].unit
+        'mm'
+    """
+    return {f.name: f.metadata["setting"] for f in fields(group) if "setting" in f.metadata}
+
+
+def check_bounds(settings: Any) -> None:
+    """Refuse a number outside its range.
+
+    Raises:
+        BadSettings: with the name of the setting and its range.
+    """
+    for name, described in describe_settings(type(settings)).items():
+        if described.bounds is None:
+            continue
+        value, (low, high) = getattr(settings, name), described.bounds
+        if not low <= value <= high:
+            label = described.label[0].lower() + described.label[1:]
+            unit = f" {described.unit}" if described.unit else ""
+            raise BadSettings(
+                f"the {label} is {value:g}",
+                f"choose a value from {low:g} to {high:g}{unit}",
+            )
+
+
 class ThresholdMethod(str, Enum):
-    """How the anomaly score becomes a mask."""
+    """Name a way from the anomaly score to a mask."""
 
     FIXED = "fixed"
     PERCENTILE = "percentile"
@@ -22,16 +91,16 @@ class ThresholdMethod(str, Enum):
 
 
 class DetectorName(str, Enum):
-    """What computes the anomaly score."""
+    """Name what computes the anomaly score."""
 
     AUTO = "auto"
-    """Whichever has been measured to be better (see the README's table): now the hybrid network, for every set of contrasts."""
+    """The more accurate one by the benchmark: the hybrid network, for every set of contrasts."""
     STATISTICAL = "statistical"
     HYBRID = "hybrid"
 
 
 class ScoreName(str, Enum):
-    """Which of the hybrid's scores becomes the anomaly score."""
+    """Name one of the scores that can become the anomaly score."""
 
     FUSED = "fused"
     LOGIT = "logit"
@@ -44,11 +113,11 @@ class ScoreName(str, Enum):
     KDE = "kde"
     STATISTICAL = "statistical"
     ASYMMETRY = "asymmetry"
-    """How much more unusual by the statistics a place is than its counterpart on the other side of the brain."""
+    """Statistical deviation of a place beyond that of its counterpart in the other hemisphere."""
 
 
 class Device(str, Enum):
-    """Where networks run."""
+    """Name where networks run."""
 
     AUTO = "auto"
     CPU = "cpu"
@@ -56,9 +125,10 @@ class Device(str, Enum):
 
 
 class ExplanationStage(str, Enum):
-    """Whose features of the network are asked what a finding rests on.
+    """Name the features of the network whose gradients explain a finding.
 
-    By default the decoder: what marks a lesion reaches it past the deepest grid, so that maps of that grid often show nothing there.
+    The default is the decoder: what marks a lesion reaches it through skip connections, past the
+    deepest grid, so that maps of that grid are often empty.
     """
 
     CONVOLUTION = "convolution"
@@ -70,52 +140,69 @@ class ExplanationStage(str, Enum):
 
 
 class ExplanationMethod(str, Enum):
-    """How gradients become weights."""
+    """Name how gradients become weights."""
 
     GRADCAM = "grad-cam"
     """One weight for each feature (Selvaraju et al., ICCV 2017)."""
     HIRESCAM = "hirescam"
-    """A weight for each feature and place (Draelos and Carin, arXiv:2011.08891, 2020)."""
+    """One weight for each feature and voxel (Draelos and Carin, arXiv:2011.08891, 2020)."""
 
 
 class AnatomySource(str, Enum):
-    """What finds the brain and its parts."""
+    """Name what finds the brain and its parts."""
 
     NETWORK = "network"
     ATLAS = "atlas"
 
 
-def _check(name: str, value: float, low: float, high: float, unit: str) -> None:
-    if not low <= value <= high:
-        raise BadSettings(
-            f"{name} is {value:g}",
-            f"choose a value from {low:g} to {high:g}{' ' + unit if unit else ''}",
-        )
+T1_THRESHOLD = 0.99
+"""Default threshold where T1 is the only contrast: there healthy brains score high most often
+(``docs/experiments/constants.md``)."""
 
 
 @dataclass(frozen=True)
 class ThresholdSettings:
-    """Where the anomaly score is cut.
+    """Choose where the anomaly score is cut; each method uses the fields that its help names."""
 
-    Attributes:
-        method: see `ThresholdMethod`.
-        threshold: cut on the anomaly score, 0–1. Used by fixed; the seed level of hysteresis.
-        low: lower level of hysteresis, 0–1, not above ``threshold``: voxels above it that touch a seed belong.
-        percentile: for percentile, of the scores inside the brain, 0–100.
-        zscore: for robust-z, number of robust SDs (1.4826 · MAD) above the brain's median score, 0–100.
-    """
-
-    method: ThresholdMethod = ThresholdMethod.HYSTERESIS
-    threshold: float = 0.7
-    low: float = 0.2
-    percentile: float = 99.0
-    zscore: float = 5.0
+    method: ThresholdMethod = setting(
+        ThresholdMethod.HYSTERESIS, "Method", "How the anomaly score becomes a mask."
+    )
+    threshold: float = setting(
+        0.7,
+        "Threshold",
+        "Cut on the anomaly score, for fixed and hysteresis. A score of 0.9 means that 0.11 ml of "
+        f"a healthy brain score at least as high. Where T1 is the only contrast: {T1_THRESHOLD:g}.",
+        bounds=(0.0, 1.0),
+        step=0.01,
+    )
+    low: float = setting(
+        0.2,
+        "Lower threshold",
+        "Lower cut of hysteresis: voxels above it belong to the mask where they touch a region "
+        "that reaches the threshold.",
+        bounds=(0.0, 1.0),
+        step=0.01,
+    )
+    percentile: float = setting(
+        99.0,
+        "Percentile",
+        "For percentile: of the scores inside the brain.",
+        unit="%",
+        bounds=(0.0, 100.0),
+        step=0.1,
+    )
+    zscore: float = setting(
+        5.0,
+        "Robust z",
+        "For robust-z: robust standard deviations (1.4826 times the median absolute deviation) "
+        "above the median score of the brain.",
+        unit="SD",
+        bounds=(0.0, 100.0),
+        step=0.1,
+    )
 
     def __post_init__(self) -> None:
-        _check("the threshold", self.threshold, 0, 1, "")
-        _check("the lower threshold", self.low, 0, 1, "")
-        _check("the percentile", self.percentile, 0, 100, "%")
-        _check("the robust z", self.zscore, 0, 100, "SD")
+        check_bounds(self)
         if self.method is ThresholdMethod.HYSTERESIS and self.low > self.threshold:
             raise BadSettings(
                 f"the lower threshold {self.low:g} is above the threshold {self.threshold:g}",
@@ -125,127 +212,121 @@ class ThresholdSettings:
 
 @dataclass(frozen=True)
 class MorphologySettings:
-    """How the mask is cleaned, in millimetres and millilitres; 0 switches a step off. Applied in this order.
+    """Choose how the mask is cleaned; steps are applied in this order, 0 switches one off."""
 
-    Attributes:
-        opening_mm, closing_mm, dilation_mm, erosion_mm: radius, 0–20 mm. Closing joins what is one lesion: its parts are not alike.
-        fill_holes: fill holes that no path leads out of, in three dimensions.
-        min_volume_ml: drop findings smaller than this, 0–100 ml.
-    """
-
-    opening_mm: float = 0.0
-    closing_mm: float = 3.0
-    dilation_mm: float = 0.0
-    erosion_mm: float = 0.0
-    fill_holes: bool = True
-    min_volume_ml: float = 0.03
+    opening_mm: float = setting(
+        0.0,
+        "Opening",
+        "Radius of opening: removes what is thinner than twice the radius.",
+        unit="mm",
+        bounds=(0.0, 20.0),
+        step=0.5,
+    )
+    closing_mm: float = setting(
+        3.0,
+        "Closing",
+        "Radius of closing: fills gaps thinner than twice the radius.",
+        unit="mm",
+        bounds=(0.0, 20.0),
+        step=0.5,
+    )
+    dilation_mm: float = setting(
+        0.0,
+        "Dilation",
+        "Radius of dilation: grows the mask.",
+        unit="mm",
+        bounds=(0.0, 20.0),
+        step=0.5,
+    )
+    erosion_mm: float = setting(
+        0.0,
+        "Erosion",
+        "Radius of erosion: shrinks the mask.",
+        unit="mm",
+        bounds=(0.0, 20.0),
+        step=0.5,
+    )
+    fill_holes: bool = setting(
+        True,
+        "Fill holes",
+        "Fill enclosed holes, in three dimensions.",
+        flag="--fill-holes/--keep-holes",
+    )
+    min_volume_ml: float = setting(
+        0.03,
+        "Smallest finding",
+        "Smallest finding that is kept.",
+        unit="ml",
+        bounds=(0.0, 10.0),
+        step=0.01,
+    )
 
     def __post_init__(self) -> None:
-        for name in ("opening", "closing", "dilation", "erosion"):
-            _check(f"the {name} radius", getattr(self, f"{name}_mm"), 0, 20, "mm")
-        _check("the smallest finding", self.min_volume_ml, 0, 100, "ml")
+        check_bounds(self)
 
 
 @dataclass(frozen=True)
 class SegmentationSettings:
-    """Everything of the live half."""
+    """Hold everything of the live half."""
 
     threshold: ThresholdSettings = field(default_factory=ThresholdSettings)
     morphology: MorphologySettings = field(default_factory=MorphologySettings)
 
 
-SEED_ON_T1 = 0.99
-"""Seed level of hysteresis where there is nothing but T1: what begins a region must be rarer in healthy brains, and may then reach as
-far as elsewhere. Chosen on synthetic patients, and on real healthy scans with lesions put in and without (``training/README.md``)."""
-
-
 def default_segmentation(modalities: Collection[Modality]) -> SegmentationSettings:
-    """The defaults of the live half for a set of modalities."""
+    """Return the defaults of the live half for a set of modalities.
+
+    Example:
+        >>> default_segmentation([Modality.FLAIR]).threshold.threshold
+        0.7
+        >>> default_segmentation([Modality.T1]).threshold.threshold
+        0.99
+    """
     if modalities and set(modalities) <= {Modality.T1, Modality.T1C}:
-        return SegmentationSettings(ThresholdSettings(threshold=SEED_ON_T1))
+        return SegmentationSettings(ThresholdSettings(threshold=T1_THRESHOLD))
     return SegmentationSettings()
 
 
 @dataclass(frozen=True)
 class DetectionSettings:
-    """Everything of the slow half.
+    """Hold everything of the slow half."""
 
-    Attributes:
-        detector: what computes the score.
-        correct_bias: correct the receive field by N4.
-        anatomy: what finds the brain and its parts: a network that looks at the patient, beside the atlas; or the atlas alone.
-        score: of the hybrid, which of its scores is shown.
-        test_time: of the hybrid, look at mirrored and gamma-changed copies too: a better mean and uncertainty map for three times the time.
-        explain: of the hybrid, a Grad-CAM map of what its findings rest on.
-        device: where networks run; by default on a GPU where there is one.
-    """
-
-    detector: DetectorName = DetectorName.AUTO
-    correct_bias: bool = True
-    anatomy: AnatomySource = AnatomySource.NETWORK
-    score: ScoreName = ScoreName.FUSED
-    test_time: bool = False
-    explain: bool = True
-    device: Device = Device.AUTO
-
-
-def to_dict(settings: Any) -> dict[str, Any]:
-    """Plain dictionary of any settings dataclass, enums as their values: ready for JSON."""
-
-    def plain(value: Any) -> Any:
-        if isinstance(value, dict):
-            return {k: plain(v) for k, v in value.items()}
-        return value.value if isinstance(value, Enum) else value
-
-    return plain(asdict(settings))
-
-
-def segmentation_from_dict(values: dict[str, Any]) -> SegmentationSettings:
-    """The inverse of `to_dict` for `SegmentationSettings`.
-
-    Raises:
-        BadSettings: an unknown name, a wrong type or a value out of range.
-    """
-    try:
-        threshold = dict(values.get("threshold", {}))
-        if "method" in threshold:
-            threshold["method"] = ThresholdMethod(threshold["method"])
-        known = {f.name for f in fields(ThresholdSettings)}
-        if unknown := set(threshold) - known:
-            raise BadSettings(
-                f"unknown threshold settings {', '.join(sorted(unknown))}",
-                f"known are {', '.join(sorted(known))}",
-            )
-        return SegmentationSettings(
-            ThresholdSettings(**threshold), MorphologySettings(**values.get("morphology", {}))
-        )
-    except (TypeError, ValueError, AttributeError) as error:
-        raise BadSettings(
-            f"settings cannot be read ({error})", "use those written in result.json"
-        ) from error
-
-
-def detection_from_dict(values: dict[str, Any]) -> DetectionSettings:
-    """The inverse of `to_dict` for `DetectionSettings`.
-
-    Raises:
-        BadSettings: an unknown name or value.
-    """
-    kinds = get_type_hints(DetectionSettings)
-    if unknown := set(values) - set(kinds):
-        raise BadSettings(
-            f"unknown detection settings {', '.join(sorted(unknown))}",
-            f"known are {', '.join(sorted(kinds))}",
-        )
-    try:
-        if wrong := [
-            name
-            for name, value in values.items()
-            if kinds[name] is bool and not isinstance(value, bool)
-        ]:
-            raise ValueError(f"{', '.join(wrong)} is neither true nor false")
-        return DetectionSettings(**{name: kinds[name](value) for name, value in values.items()})
-    except (TypeError, ValueError) as error:
-        raise BadSettings(
-            f"detection settings cannot be read ({error})", "use those written in result.json"
-        ) from error
+    detector: DetectorName = setting(
+        DetectorName.AUTO,
+        "Detector",
+        "What computes the anomaly score. auto: the more accurate one by the benchmark, which is "
+        "the network. hybrid: the network of convolutions and a transformer. statistical: how "
+        "improbable a voxel is among the tissues of healthy people.",
+    )
+    correct_bias: bool = setting(
+        True,
+        "Bias field correction",
+        "Correct slow changes of brightness (N4) before scoring.",
+        flag="--bias-correction/--no-bias-correction",
+    )
+    anatomy: AnatomySource = setting(
+        AnatomySource.NETWORK,
+        "Anatomy",
+        "What finds the brain and its parts. network: a network that segments this head, "
+        "beside the bundled atlas. atlas: the bundled atlas alone.",
+    )
+    score: ScoreName = setting(
+        ScoreName.FUSED, "Score", "Which score of the hybrid detector becomes the anomaly score."
+    )
+    test_time: bool = setting(
+        False,
+        "Test-time augmentation",
+        "Average predictions for mirrored and gamma-changed copies too; three times slower.",
+        flag="--test-time/--no-test-time",
+    )
+    explain: bool = setting(
+        True,
+        "Grad-CAM",
+        "Compute a Grad-CAM map of what the network marks.",
+        flag="--explain/--no-explain",
+    )
+    device: Device = setting(
+        Device.AUTO,
+        "Device",
+        "Where networks run. auto: on the GPU if there is one, and on the CPU if that fails.",
+    )

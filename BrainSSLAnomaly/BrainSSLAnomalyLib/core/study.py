@@ -1,4 +1,4 @@
-"""What comes in: volumes of one patient at one time point."""
+"""The input: volumes of one patient at one time point."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from enum import Enum
 import numpy as np
 from numpy.typing import NDArray
 
+from .grid import Box, Grid
+
 
 class Modality(str, Enum):
-    """MRI contrast of a scan. The value is what users and file names call it."""
+    """Name the MRI contrast of a scan; the value is the name that users and files have for it."""
 
     T1 = "T1"
     T1C = "T1c"
@@ -21,7 +23,7 @@ class Modality(str, Enum):
 
     @property
     def key(self) -> str:
-        """Lower-case name used in options and file names, e.g. ``flair``."""
+        """Return the lower-case name used in options and file names, e.g. ``flair``."""
         return self.value.lower()
 
 
@@ -31,11 +33,12 @@ REFERENCE_ORDER = (Modality.FLAIR, Modality.T2, Modality.T1, Modality.T1C, Modal
 
 @dataclass(frozen=True)
 class Volume:
-    """A three-dimensional array with its place in the patient.
+    """Hold a three-dimensional array with its place in the patient.
 
     Attributes:
         array: shape (k, j, i), any real or boolean dtype. Not to be written to.
-        affine: (4, 4), maps homogeneous (i, j, k, 1) to RAS millimetres (right, anterior, superior positive).
+        affine: (4, 4), maps homogeneous (i, j, k, 1) to RAS millimetres (right, anterior and
+            superior are positive).
     """
 
     array: NDArray
@@ -48,33 +51,48 @@ class Volume:
             raise ValueError(f"an affine is 4×4, this one is {self.affine.shape}")
 
     @property
+    def grid(self) -> Grid:
+        """Return the grid of the voxels."""
+        k, j, i = self.array.shape
+        return Grid((k, j, i), self.affine)
+
+    @property
     def spacing(self) -> tuple[float, float, float]:
-        """Voxel size along (k, j, i), in mm."""
-        i, j, k = np.linalg.norm(self.affine[:3, :3], axis=0)
-        return float(k), float(j), float(i)
+        """Return the voxel size along (k, j, i), in mm."""
+        return self.grid.spacing
 
     @property
     def voxel_ml(self) -> float:
-        """Volume of one voxel, in ml."""
-        return float(abs(np.linalg.det(self.affine[:3, :3]))) / 1000.0
+        """Return the volume of one voxel, in ml."""
+        return self.grid.voxel_ml
 
     def with_array(self, array: NDArray) -> Volume:
-        """Another array on the same grid."""
+        """Return another array on the same grid.
+
+        Raises:
+            ValueError: the array has another shape.
+        """
         if array.shape != self.array.shape:
             raise ValueError(f"shape {array.shape} does not fit the grid {self.array.shape}")
         return Volume(array, self.affine)
 
+    def crop(self, box: Box) -> Volume:
+        """Return the part of the volume inside a box of slices (k, j, i), in its old place."""
+        return Volume(self.array[box], self.grid.crop(box).affine)
+
 
 @dataclass(frozen=True)
 class Scan:
-    """One volume with what is known of where it came from.
+    """Hold one volume with what is known of its origin.
 
     Attributes:
         volume: the image, on its own grid.
         modality: its contrast.
-        source: file or folder name without its folders, safe to write into results (no patient names).
+        source: name of the file or folder without its parents, safe to write into results (no
+            patient names).
         sha256: of the bytes that were read; empty for data made in memory.
-        guessed_from: what the modality was guessed from, e.g. ``file name``; empty when it was given.
+        guessed_from: what the modality was guessed from, e.g. ``file name``; empty when it was
+            given.
     """
 
     volume: Volume
@@ -86,7 +104,7 @@ class Scan:
 
 @dataclass(frozen=True)
 class Study:
-    """The scans of one patient at one time point, any subset of modalities, each on its own grid."""
+    """Hold the scans of one patient at one time point, any modalities, each on its own grid."""
 
     scans: Mapping[Modality, Scan] = field(default_factory=dict)
 
@@ -96,10 +114,10 @@ class Study:
 
     @property
     def modalities(self) -> tuple[Modality, ...]:
-        """Those present, in the order in which a reference is chosen."""
+        """Return the modalities that are present, in the order in which a reference is chosen."""
         return tuple(m for m in REFERENCE_ORDER if m in self.scans)
 
     @property
     def reference(self) -> Scan:
-        """The scan in whose grid the results are written: FLAIR, else T2, else T1, T1c, PD."""
+        """Return the scan whose grid the results have: FLAIR, else T2, else T1, T1c, PD."""
         return self.scans[self.modalities[0]]

@@ -1,1 +1,1 @@
-"""The pipeline that joins preparation, network and scoring, and the detectors behind one interface."""
+"""The pipeline that joins preparation, network and scoring, and the two detectors."""

@@ -1,4 +1,4 @@
-"""What fails on the GPU is done again on the CPU, and says so: too little memory on a card is no reason to have no result."""
+"""Fallback from the GPU to the CPU, with a warning."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from ..core.errors import BrainSSLAnomalyError
-from ..core.progress import Progress, silent
+from ..core.progress import Progress, ignore_progress
 from ..core.results import Detection
 from ..core.settings import DetectionSettings, Device
 from ..core.study import Study
@@ -19,38 +19,40 @@ T = TypeVar("T")
 _GPU_WORDS = ("CUDA", "cuda", "cuDNN", "CUDNN", "CUBLAS", "NVIDIA", "NVML")
 
 
-def detect_anyway(
-    study: Study, settings: DetectionSettings, progress: Progress = silent
+def detect_with_fallback(
+    study: Study, settings: DetectionSettings, progress: Progress = ignore_progress
 ) -> Detection:
-    """`detect`; a GPU that runs out of memory or fails is replaced by the CPU.
+    """Run `detect`; where a GPU runs out of memory or fails, run it on the CPU.
 
     Args:
-        study, settings, progress: as for `detect`.
+        study: as for `detect`.
+        settings: as for `detect`.
+        progress: as for `detect`.
 
     Returns:
-        The detection; where the GPU has failed its first warning says so.
+        The detection; its first warning names a failure of the GPU.
 
     Raises:
-        BrainSSLAnomalyError: as `detect`. What is no failure of the GPU is raised as it is.
+        BrainSSLAnomalyError: as `detect`. Other errors than those of a GPU are raised as they are.
     """
-    detection, said = gpu_else_cpu(
+    detection, warning = gpu_else_cpu(
         lambda device: detect(study, replace(settings, device=device), progress), settings.device
     )
-    return replace(detection, warnings=(said, *detection.warnings)) if said else detection
+    return replace(detection, warnings=(warning, *detection.warnings)) if warning else detection
 
 
 def gpu_else_cpu(attempt: Callable[[Device], T], device: Device) -> tuple[T, str]:
-    """Try on a device, and on the CPU if that fails.
+    """Try something on a device, and on the CPU if the GPU fails.
 
     Args:
-        attempt: what is done on a device.
-        device: the first one.
+        attempt: function of the device.
+        device: the first to try.
 
     Returns:
-        What the attempt has returned, and a sentence where it was the second.
+        The result of the attempt, and a sentence if it was the second.
 
     Raises:
-        Exception: what the attempt raises, unless it is a failure of the GPU.
+        Exception: of the attempt, unless it is a failure of the GPU.
     """
     try:
         return attempt(device), ""
@@ -70,7 +72,7 @@ def gpu_else_cpu(attempt: Callable[[Device], T], device: Device) -> tuple[T, str
 
 
 def gpu_failed(error: BaseException) -> bool:
-    """Whether an exception comes from a GPU: torch tells by class where memory ran out, else only in words."""
+    """Return whether an exception comes from a GPU, by its class or its text."""
     if isinstance(error, (BrainSSLAnomalyError, ImportError)):
         return False
     return _out_of_memory(error) or (

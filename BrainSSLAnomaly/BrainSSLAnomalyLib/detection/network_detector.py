@@ -1,170 +1,287 @@
-"""What the hybrid network makes of a prepared study: joins `network` and `scoring`, as `detector` joins the rest."""
+"""The network detector: the hybrid CNN–ViT, joined with the statistics and calibrated."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..core.grid import Grid
+from ..core.progress import FractionCallback, Progress, StageClock, ignore_fraction
 from ..core.resampling import resample
-from ..core.results import LookedAt, MapName
-from ..core.settings import ExplanationMethod, ExplanationStage, ScoreName
+from ..core.results import MapName, NetworkInput
+from ..core.settings import (
+    DetectionSettings,
+    DetectorName,
+    Device,
+    ExplanationMethod,
+    ExplanationStage,
+    ScoreName,
+)
 from ..core.study import Modality, Volume
-from ..network.feature_density import HealthyPatches
-from ..network.gradcam import attention, explain
-from ..network.hybrid import BRIGHTEST, CHANNELS, DARKEST
-from ..network.inference import AS_IT_IS, TEST_TIME, Seen, look
-from ..network.model import Model
+from ..network.gradcam import attention_map, class_activation_map
+from ..network.hybrid import CHANNELS, MAX_INTENSITY, MIN_INTENSITY
+from ..network.inference import IDENTITY, TEST_TIME, Prediction, predict_volume
+from ..network.model import Model, load_model
 from ..preparation import PreparedStudy
-from ..preparation.network_grid import SPACING_MM, UprightStudy, upright
-from ..scoring import reconstruction_error as errors
+from ..preparation.network_grid import SPACING_MM, brain_on, network_input
+from ..scoring.exceedance import exceedance_table
 from ..scoring.fusion import fusion
-from ..scoring.normative_z import median_mm
+from ..scoring.normative_z import median_filter
+from ..scoring.reconstruction_error import absolute_error, squared_error, structural_error
+from ..scoring.region_trimming import anomaly_score
+from .detector import ScoreMaps
+from .statistics import compute_zscores, peak_level, scored_voxels, statistical_scores
 
-SHOWN = (ScoreName.L1, ScoreName.COSINE)
-"""Scores that `maps` shows beside the one that counts."""
+PREDICT, SCORE, EXPLAIN = "Predicting anomalies", "Scoring", "Explaining"
 
-LATENT = (ScoreName.EUCLIDEAN, ScoreName.COSINE, ScoreName.MAHALANOBIS, ScoreName.KDE)
+EXPLAINED_SCORE = 0.5
+"""Anomaly scores above this are the target of the Grad-CAM of a whole scan."""
+
+MAPPED_SCORES = (ScoreName.L1, ScoreName.COSINE)
+"""Scores that become maps of a detection."""
+
+LATENT_SCORES = (
+    ScoreName.EUCLIDEAN,
+    ScoreName.COSINE,
+    ScoreName.MAHALANOBIS,
+    ScoreName.KDE,
+)
+"""Scores that are distances between embeddings."""
+
+
+class NetworkDetector:
+    """Score by the hybrid network.
+
+    Args:
+        model: network and what belongs to it.
+        score_name: which of its scores becomes the anomaly score.
+        test_time: average over augmentations.
+        explain: compute Grad-CAM, and keep the input for later explanations.
+    """
+
+    name = DetectorName.HYBRID
+
+    def __init__(
+        self,
+        model: Model,
+        *,
+        score_name: ScoreName = ScoreName.FUSED,
+        test_time: bool = False,
+        explain: bool = True,
+    ) -> None:
+        self.score_name = score_name
+        self._model, self._test_time, self._explain = model, test_time, explain
+
+    @classmethod
+    def from_settings(cls, settings: DetectionSettings) -> NetworkDetector:
+        """Return the detector of some settings, with the shipped model.
+
+        Raises:
+            BadSettings: no such device.
+        """
+        return cls(
+            _shipped_model(settings.device),
+            score_name=settings.score,
+            test_time=settings.test_time,
+            explain=settings.explain,
+        )
+
+    def score(self, prepared: PreparedStudy, progress: Progress) -> ScoreMaps:
+        """Return the scores of a study; see `Detector`."""
+        clock = StageClock(progress, {PREDICT: 0.75, SCORE: 0.1, EXPLAIN: 0.15})
+        modalities = tuple(prepared.images)
+        needed = scores_needed(self.score_name, modalities)
+        with clock.stage(PREDICT):
+            predicted = predict_study(
+                prepared,
+                self._model,
+                test_time=self._test_time,
+                latent=[name for name in needed if name in LATENT_SCORES],
+                progress=lambda fraction: progress(PREDICT, 0.75 * fraction),
+            )
+        with clock.stage(SCORE):
+            zscores = compute_zscores(prepared)
+            statistics = statistical_scores(prepared, zscores, needed)
+            scores = network_scores(predicted, statistics, needed)
+            if self.score_name is ScoreName.FUSED:
+                values = fusion(modalities)(scores)
+            else:
+                values = scores[self.score_name]
+            table = exceedance_table(modalities, self.score_name)
+            score = anomaly_score(values, scored_voxels(prepared), table, self.score_name)
+            maps = network_maps(predicted, scores)
+        with clock.stage(EXPLAIN):
+            if self._explain:
+                maps[MapName.GRADCAM] = gradcam(
+                    predicted.input,
+                    predicted.brain,
+                    Volume(score > EXPLAINED_SCORE, prepared.box_grid.affine),
+                    self._model,
+                    progress=lambda fraction: progress(EXPLAIN, 0.85 + 0.15 * fraction),
+                )
+        progress(EXPLAIN, 1.0)
+        return ScoreMaps(
+            anomaly_score=prepared.on_whole_grid(score),
+            zscores={m: prepared.on_whole_grid(z) for m, z in zscores.items()},
+            scan_p_value=table.p_value(peak_level(prepared, values)),
+            healthy_scans=table.scans,
+            maps=maps_on_whole_grid(prepared, maps),
+            network_input=predicted.input if self._explain else None,
+            seconds=clock.seconds,
+        )
+
+
+@lru_cache(maxsize=1)
+def _shipped_model(device: Device) -> Model:
+    return load_model(device)
 
 
 @dataclass(frozen=True)
-class NetworkInput:
-    """What is shown to the network.
+class StudyPrediction:
+    """Hold a study with the network's prediction for it.
 
     Attributes:
-        study: on the grid that the network works on.
-        images: (m, k, j, i) with all `CHANNELS`, on that grid.
-        present: (m,) float32, 1 for what is there.
+        prepared: the study.
+        input: what the network predicted from.
+        brain: (k, j, i) bool on the grid of the input.
+        prediction: on that grid.
     """
 
-    study: UprightStudy
-    images: NDArray[np.float32]
-    present: NDArray[np.float32]
+    prepared: PreparedStudy
+    input: NetworkInput
+    brain: NDArray[np.bool_]
+    prediction: Prediction
 
     @property
-    def shown(self) -> NDArray[np.float32]:
-        """(present modalities, k, j, i)."""
-        return self.images[self.present > 0]
+    def images(self) -> NDArray[np.float32]:
+        """Return the images of the present modalities, (m, k, j, i), in the order of `CHANNELS`."""
+        images, present = stack_channels(self.input)
+        return images[present > 0]
+
+    def on_box(self, array: NDArray) -> NDArray[np.float32]:
+        """Return an array of the network's grid on the box of the brain."""
+        return _from_network_grid(array, self.input, self.prepared.box_grid)
 
 
-@dataclass(frozen=True)
-class HybridView(NetworkInput):
-    """What was seen.
+def stack_channels(
+    given: NetworkInput,
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return the images as channels of the network.
 
-    Attributes:
-        seen: raw, on the grid that the network works on.
+    Returns:
+        Images (m, k, j, i) with all `CHANNELS`, clipped to the range of the network; and (m,) 1
+        for the modalities that are there, else 0.
     """
-
-    seen: Seen
-
-
-def network_input(
-    prepared: PreparedStudy, modalities: tuple[Modality, ...] | None = None
-) -> NetworkInput:
-    """A study as the network is shown it: the given modalities, all by default."""
-    study = upright(prepared, modalities)
-    images = np.zeros((len(CHANNELS), *study.brain.shape), np.float32)
-    for modality, image in study.images.items():
-        images[CHANNELS.index(modality)] = np.clip(image, DARKEST, BRIGHTEST)
-    return NetworkInput(
-        study, images, np.array([float(m in study.images) for m in CHANNELS], np.float32)
-    )
+    images = np.zeros((len(CHANNELS), *given.grid.shape), np.float32)
+    for modality, image in given.images.items():
+        images[CHANNELS.index(modality)] = np.clip(image, MIN_INTENSITY, MAX_INTENSITY)
+    present = np.array([float(m in given.images) for m in CHANNELS], np.float32)
+    return images, present
 
 
-def view(
+def predict_study(
     prepared: PreparedStudy,
     model: Model,
     modalities: tuple[Modality, ...] | None = None,
     *,
     test_time: bool = False,
-    latent: tuple[ScoreName, ...] = (ScoreName.COSINE,),
-    progress: Callable[[float], None] = lambda _: None,
-) -> HybridView:
-    """Let the network look at a study.
+    latent: Collection[ScoreName] = (ScoreName.COSINE,),
+    progress: FractionCallback = ignore_fraction,
+) -> StudyPrediction:
+    """Run the network on a study.
 
     Args:
         prepared: the study.
-        modalities: those to show; all by default.
-        test_time: look at changed copies too.
-        latent: distances in the space of embeddings.
-        progress: told the fraction done; may raise to stop.
+        model: network and embeddings of healthy patches.
+        modalities: those to use; all by default.
+        test_time: average over augmentations.
+        latent: distances between embeddings to compute.
+        progress: receives the fraction done; may raise to stop.
     """
     given = network_input(prepared, modalities)
-    healthy = HealthyPatches(**model.patches)
-    seen = look(
+    images, present = stack_channels(given)
+    prediction = predict_volume(
         model.network,
-        given.images,
-        given.present,
-        given.study.axes,
-        variants=TEST_TIME if test_time else (AS_IT_IS,),
-        distances={name.value: healthy.distance(name) for name in latent},
+        images,
+        present,
+        given.axes,
+        augmentations=TEST_TIME if test_time else (IDENTITY,),
+        distances={name.value: model.healthy_patches.distance(name) for name in latent},
         progress=progress,
     )
-    return HybridView(given.study, given.images, given.present, seen)
+    brain = brain_on(given.grid, prepared.box_volume(prepared.brain))
+    return StudyPrediction(prepared, given, brain, prediction)
 
 
-def scores(
-    seen: HybridView,
+def scores_needed(score: ScoreName, modalities: Collection[Modality]) -> tuple[ScoreName, ...]:
+    """Return the scores from which a score and the maps of a detection are computed."""
+    parts = tuple(fusion(modalities).weights) if score is ScoreName.FUSED else (score,)
+    return tuple(dict.fromkeys([*parts, *MAPPED_SCORES]))
+
+
+def network_scores(
+    predicted: StudyPrediction,
     statistics: Mapping[ScoreName, NDArray[np.float32]],
-    wanted: Iterable[ScoreName],
+    names: Collection[ScoreName],
 ) -> dict[ScoreName, NDArray[np.float32]]:
-    """Every score that was asked for, (k, j, i) float32 on the box of the reference, larger being more unusual; not calibrated.
+    """Return some scores, not calibrated, larger being more unusual.
 
     Args:
-        seen: by the network.
-        statistics: scores that need no network, on that box: those of them that are wanted.
-        wanted: without `ScoreName.FUSED`, which `fused` makes.
+        predicted: by the network.
+        statistics: those of the scores that need no network, on the box of the brain.
+        names: of the scores, without `ScoreName.FUSED`.
+
+    Returns:
+        (k, j, i) float32 by name, on the box of the brain.
     """
-    image, s = seen.shown, seen.seen
-    made: dict[ScoreName, Callable[[], NDArray[np.float32]]] = {
-        ScoreName.LOGIT: lambda: s.anomaly,
-        ScoreName.L1: lambda: _smooth(errors.l1(image, s.reconstruction)),
-        ScoreName.L2: lambda: _smooth(errors.l2(image, s.reconstruction)),
-        ScoreName.SSIM: lambda: _smooth(errors.structural(image, s.reconstruction)),
-        **{name: (lambda name=name: s.distances[name.value]) for name in LATENT},  # type: ignore[misc]
+    images, prediction = predicted.images, predicted.prediction
+    reconstruction = prediction.reconstruction
+    computed: dict[ScoreName, Callable[[], NDArray[np.float32]]] = {
+        ScoreName.LOGIT: lambda: prediction.anomaly,
+        ScoreName.L1: lambda: _smooth(absolute_error(images, reconstruction)),
+        ScoreName.L2: lambda: _smooth(squared_error(images, reconstruction)),
+        ScoreName.SSIM: lambda: _smooth(structural_error(images, reconstruction)),
     }
-    return {
-        name: seen.study.back(made[name]()) if name in made else statistics[name] for name in wanted
-    }
+    scores = {}
+    for name in names:
+        if name in LATENT_SCORES:
+            scores[name] = predicted.on_box(prediction.distances[name.value])
+        elif name in computed:
+            scores[name] = predicted.on_box(computed[name]())
+        else:
+            scores[name] = statistics[name]
+    return scores
 
 
-def needed(score: ScoreName, modalities: tuple[Modality, ...]) -> tuple[ScoreName, ...]:
-    """What has to be asked of `scores` for this one and for `maps`."""
-    parts = fusion(modalities).weights if score is ScoreName.FUSED else (score,)
-    return tuple(dict.fromkeys([*parts, *SHOWN]))
-
-
-def fused(
-    all_scores: Mapping[ScoreName, NDArray[np.float32]], modalities: tuple[Modality, ...]
-) -> NDArray[np.float32]:
-    """The fusion of those that count for these modalities."""
-    return fusion(modalities)(all_scores)
-
-
-def maps(
-    seen: HybridView, prepared: PreparedStudy, all_scores: Mapping[ScoreName, NDArray[np.float32]]
+def network_maps(
+    predicted: StudyPrediction, scores: Mapping[ScoreName, NDArray[np.float32]]
 ) -> dict[MapName, NDArray[np.float32]]:
-    """Everything that explains a score, on the box of the reference, 0 outside the brain but for the reconstruction."""
-    inside, reference = prepared.brain, prepared.study.reference.modality
-    number = [m for m, p in zip(CHANNELS, seen.present, strict=True) if p].index(reference)
-    change = seen.study.back(
-        (seen.seen.reconstruction[number] - seen.shown[number]) * seen.study.brain
-    )
+    """Return the maps that explain a score, on the box of the brain.
+
+    They are 0 outside the brain, except the reconstruction, which continues the scan.
+    """
+    prepared, prediction = predicted.prepared, predicted.prediction
+    present = [m for m in CHANNELS if m in predicted.input.images]
+    number = present.index(prepared.study.reference.modality)
+    difference = prediction.reconstruction[number] - predicted.images[number]
+    change = predicted.on_box(difference * predicted.brain)
     return {
-        MapName.RECONSTRUCTION: _undone(prepared, change),
-        MapName.ERROR: all_scores[ScoreName.L1] * inside,
-        MapName.LATENT: all_scores[ScoreName.COSINE] * inside,
-        MapName.UNCERTAINTY: seen.study.back(seen.seen.spread) * inside,
+        MapName.RECONSTRUCTION: _apply_to_reference(prepared, change),
+        MapName.ERROR: scores[ScoreName.L1] * prepared.brain,
+        MapName.LATENT: scores[ScoreName.COSINE] * prepared.brain,
+        MapName.UNCERTAINTY: predicted.on_box(prediction.spread) * prepared.brain,
     }
 
 
-def whole_maps(
+def maps_on_whole_grid(
     prepared: PreparedStudy, maps: Mapping[MapName, NDArray[np.float32]]
 ) -> dict[MapName, NDArray[np.float32]]:
-    """Maps on the box of the reference, on its whole grid; the reconstruction shows the scan outside the box."""
-    whole = {name: prepared.whole(array.astype(np.float32)) for name, array in maps.items()}
+    """Return maps of the box on the whole grid; the reconstruction continues the scan."""
+    whole = {name: prepared.on_whole_grid(m.astype(np.float32)) for name, m in maps.items()}
     healthy = prepared.reference.array.astype(np.float32)
     healthy[prepared.box] = maps[MapName.RECONSTRUCTION]
     return {**whole, MapName.RECONSTRUCTION: healthy}
@@ -172,117 +289,127 @@ def whole_maps(
 
 def gradcam(
     given: NetworkInput,
+    brain: NDArray[np.bool_],
+    target: Volume,
     model: Model,
-    asked: NDArray,
-    progress: Callable[[float], None] = lambda _: None,
     *,
     stage: ExplanationStage = ExplanationStage.DECODER,
     method: ExplanationMethod = ExplanationMethod.GRADCAM,
+    progress: FractionCallback = ignore_fraction,
 ) -> NDArray[np.float32]:
-    """Grad-CAM of what was marked, 0 to 1, on the box of the reference.
+    """Return the Grad-CAM of the anomaly logit of some voxels.
 
     Args:
-        asked: (k, j, i) bool or weights on that box.
-        progress: told the fraction done; may raise to stop.
+        given: what the network predicted from.
+        brain: (k, j, i) bool on the grid of the input.
+        target: bool or weights, on a grid of the patient.
+        model: that of the prediction.
+        stage: of the network, whose features are used.
+        method: how gradients become weights.
+        progress: receives the fraction done; may raise to stop.
+
+    Returns:
+        (k, j, i) float32 on the grid of ``target``, 0 to 1, 1 being its strongest place: maps of
+        two targets cannot be compared.
     """
-    axis, weight = given.study.axes[0], _asked(given, asked)
-    heat = explain(
+    images, present = stack_channels(given)
+    heat = class_activation_map(
         model.network,
-        given.images,
-        given.present,
-        weight,
-        axis=axis,
+        images,
+        present,
+        _to_network_grid(target, given),
+        axis=given.axes[0],
         stage=stage,
         method=method,
         progress=progress,
     )
-    return np.clip(given.study.back(heat * given.study.brain), 0, 1)
+    return np.clip(_from_network_grid(heat * brain, given, target.grid), 0, 1)
 
 
-def attended(
+def gradcam_of_finding(
     given: NetworkInput,
+    brain: Volume,
+    target: NDArray,
     model: Model,
-    asked: NDArray,
-    progress: Callable[[float], None] = lambda _: None,
+    progress: FractionCallback = ignore_fraction,
 ) -> NDArray[np.float32]:
-    """What the transformer attends to from the patches of what was marked, on the box of the reference; 0 on slices without it.
+    """Return the `gradcam` of one finding from a saved input, without preparing the scans again.
 
     Args:
-        asked: (k, j, i) bool or weights on that box.
-        progress: told the fraction done; may raise to stop.
+        given: from the detection.
+        brain: (k, j, i) bool on the grid of the reference.
+        target: (k, j, i) bool on that grid, the finding.
+        model: that of the detection.
+        progress: receives the fraction done; may raise to stop.
 
     Returns:
-        (k, j, i) float32: 1 is as much as if every patch of the slice were attended to alike, 2 twice as much.
+        (k, j, i) float32 on the grid of the reference, 0 to 1.
     """
-    axis, side = given.study.axes[0], model.network.multiple
-    weight, slices = (
-        np.moveaxis(a, a.ndim - 3 + axis, 0) for a in (_asked(given, asked), given.images)
-    )
+    inside = brain_on(given.grid, brain)
+    volume = brain.with_array(np.asarray(target))
+    heat = gradcam(given, inside, volume, model, progress=progress)
+    masked: NDArray[np.float32] = heat * (brain.array > 0)
+    return masked
+
+
+def attention(
+    given: NetworkInput,
+    brain: NDArray[np.bool_],
+    target: Volume,
+    model: Model,
+    progress: FractionCallback = ignore_fraction,
+) -> NDArray[np.float32]:
+    """Return what the transformer attends to from the patches of some voxels.
+
+    Args:
+        given: what the network predicted from.
+        brain: (k, j, i) bool on the grid of the input.
+        target: bool or weights, on a grid of the patient.
+        model: that of the prediction.
+        progress: receives the fraction done; may raise to stop.
+
+    Returns:
+        (k, j, i) float32 on the grid of ``target``: 1 is the attention to a patch if all patches of
+        the slice were attended to alike; 0 on slices without the target.
+    """
+    axis, patch = given.axes[0], model.network.multiple
+    images, present = stack_channels(given)
+    weight = np.moveaxis(_to_network_grid(target, given), axis, 0)
+    slices = np.moveaxis(images, axis + 1, 0)
     shares: NDArray[np.float32] = np.zeros(weight.shape, np.float32)
     chosen = np.flatnonzero(weight.any((1, 2)))
     for n, at in enumerate(chosen):
-        shares[at] = attention(model.network, slices[at], given.present, weight[at])
+        shares[at] = attention_map(model.network, slices[at], present, weight[at])
         progress((n + 1) / len(chosen))
     height, width = shares.shape[1], shares.shape[2]
-    shares *= -(-height // side) * -(-width // side)  # patches of a slice
-    return given.study.back(np.moveaxis(shares, 0, axis) * given.study.brain)
+    shares *= -(-height // patch) * -(-width // patch)  # number of patches of a slice
+    return _from_network_grid(np.moveaxis(shares, 0, axis) * brain, given, target.grid)
 
 
-def _asked(given: NetworkInput, asked: NDArray) -> NDArray[np.float32]:
-    """What is asked about, on the grid of the network; however small, some of it stays."""
-    weight = given.study.there(np.asarray(asked, np.float32))
-    return weight * (weight > min(0.5, float(weight.max()) / 2))
+def _to_network_grid(target: Volume, given: NetworkInput) -> NDArray[np.float32]:
+    """Return a target on the grid of the input; however small, some of it stays."""
+    volume = target.with_array(np.asarray(target.array, np.float32))
+    weight = resample(volume, given.grid)
+    kept: NDArray[np.float32] = weight * (weight > min(0.5, float(weight.max()) / 2))
+    return kept
 
 
-def kept(given: NetworkInput) -> LookedAt:
-    """What `finding_gradcam` needs of what was shown to the network."""
-    images = {
-        m: image
-        for m, image, there in zip(CHANNELS, given.images, given.present, strict=True)
-        if there
-    }
-    return LookedAt(images, given.study.affine, given.study.axes[0])
+def _from_network_grid(array: NDArray, given: NetworkInput, grid: Grid) -> NDArray[np.float32]:
+    return resample(Volume(np.asarray(array, np.float32), given.affine), grid)
 
 
-def finding_gradcam(
-    looked_at: LookedAt,
-    brain: Volume,
-    asked: NDArray,
-    model: Model,
-    progress: Callable[[float], None] = lambda _: None,
+def _apply_to_reference(
+    prepared: PreparedStudy, change: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    """`gradcam` of one finding alone, without preparing the scans again: the network is asked about its voxels and no others.
-
-    Args:
-        looked_at: from the detection.
-        brain: (k, j, i) bool on the grid of the reference.
-        asked: (k, j, i) bool on that grid, the finding.
-        model: that of the detection.
-        progress: told the fraction done; may raise to stop.
-
-    Returns:
-        (k, j, i) float32 on that grid, 0 to 1, 1 being the strongest place for this finding: maps of two findings cannot be compared.
-    """
-    shape = next(iter(looked_at.images.values())).shape
-    whole = brain.with_array(brain.array.astype(np.float32))
-    inside = resample(whole, shape, looked_at.affine) > 0.5
-    study = UprightStudy(looked_at.images, inside, looked_at.affine, (looked_at.axis,), whole)
-    images = np.stack([looked_at.images.get(m, np.zeros(shape, np.float32)) for m in CHANNELS])
-    present = np.array([float(m in looked_at.images) for m in CHANNELS], np.float32)
-    return gradcam(NetworkInput(study, images, present), model, asked, progress) * (brain.array > 0)
-
-
-def _undone(prepared: PreparedStudy, change: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The reference scan with the network's changes in its own units; receive field and head stay as they are."""
-    scan, image = (
-        prepared.reference.array[prepared.box].astype(np.float32),
-        prepared.images[prepared.study.reference.modality],
-    )
+    """Return the reference scan with a change in SD; its bias field and head stay as they are."""
+    scan = prepared.reference.array[prepared.box].astype(np.float32)
+    image = prepared.images[prepared.study.reference.modality]
     inside = prepared.brain
-    x, y = image[inside] - image[inside].mean(), scan[inside] - scan[inside].mean()
+    x = image[inside] - image[inside].mean()
+    y = scan[inside] - scan[inside].mean()
     slope = float((x * y).sum() / max(float((x * x).sum()), 1e-6))
     return np.where(inside, scan + slope * change, scan).astype(np.float32)
 
 
 def _smooth(array: NDArray[np.float32]) -> NDArray[np.float32]:
-    return median_mm(array.astype(np.float32), (SPACING_MM,) * 3)
+    return median_filter(array.astype(np.float32), (SPACING_MM,) * 3)

@@ -1,4 +1,4 @@
-"""What a finding rests on: the network is asked again, about one finding at a time."""
+"""Explanations of single findings: Grad-CAM, attention, and their files."""
 
 from .finding import Explanation, explain_findings
 from .saved import explain_results

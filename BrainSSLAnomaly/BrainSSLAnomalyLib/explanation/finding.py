@@ -1,38 +1,41 @@
-"""Explanations of single findings, from the scans they were found in."""
+"""Explanations of single findings, from the scans that they were found in."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..core.errors import BadSettings
-from ..core.progress import Progress, silent
+from ..core.progress import FractionCallback, Progress, ignore_progress
 from ..core.results import Detection, MapName, Segmentation
 from ..core.settings import DetectionSettings, ExplanationMethod, ExplanationStage
-from ..core.study import Study
-from ..detection.detect import anatomy_eyes, networks_can_run
+from ..core.study import Study, Volume
+from ..detection.detect import anatomy_predictor, networks_available
 from ..preparation import PreparedStudy, prepare
 
 if TYPE_CHECKING:
     from ..network.model import Model
 
-_PREPARED, _LOOKED = 0.5, 0.7
+_PREPARED, _PREDICTED = 0.5, 0.7
 """Fractions of the whole that are done then."""
+
+_RECONSTRUCTION_MAPS = (MapName.RECONSTRUCTION, MapName.ERROR)
 
 
 @dataclass(frozen=True)
 class Explanation:
-    """What one finding rests on. All arrays are (k, j, i) float32 on the grid of the detection.
+    """Hold what one finding rests on; arrays are (k, j, i) float32 on the grid of the detection.
 
     Attributes:
         number: of the finding.
-        axis: 0, 1, 2 for slices across superior, anterior, right: those that were asked.
-        gradcam: 0 to 1, 1 being the strongest place; all 0 where nothing speaks for an anomaly.
-        attention: of the patches of the finding to all others, 1 being as much as if all were attended to alike.
+        axis: 0, 1, 2 for slices across superior, anterior, right: those that are explained.
+        gradcam: 0 to 1, 1 being the strongest place; all 0 where nothing supports an anomaly.
+        attention: from the patches of the finding to all others; 1 if all were attended to alike.
         maps: reconstruction and its error, as in a `Detection`.
         version: of the model.
     """
@@ -45,8 +48,8 @@ class Explanation:
     version: str
 
     @property
-    def empty(self) -> bool:
-        """Whether the network finds nothing there that speaks for an anomaly."""
+    def is_empty(self) -> bool:
+        """Return whether nothing in the network supports an anomaly there."""
         return not self.gradcam.any()
 
 
@@ -60,102 +63,125 @@ def explain_findings(
     stage: ExplanationStage = ExplanationStage.DECODER,
     method: ExplanationMethod = ExplanationMethod.GRADCAM,
     model: Model | None = None,
-    progress: Progress = silent,
+    progress: Progress = ignore_progress,
 ) -> Iterator[Explanation]:
-    """Ask the network about each of some findings, whichever detector has found them.
+    """Explain each of some findings by the network, whichever detector has found them.
 
-    Grad-CAM is asked about the network's own anomaly logit, mean of the finding: where a finding came from another score, the
-    map says what the network sees in it, and not why that score was high.
+    The target of Grad-CAM is the network's own anomaly logit, mean of the finding: where a finding
+    came from another score, the map shows what the network responds to, not why that score was
+    high.
 
     Args:
         study: the scans that were detected in.
-        detection, segmentation: what was found there.
-        numbers: of findings.
-        settings: those of the detection: the scans are prepared in the same way.
-        stage: whose features are asked.
+        detection: with the maps of the study.
+        segmentation: with the findings.
+        numbers: of the findings to explain.
+        settings: of the detection: the scans are prepared in the same way.
+        stage: of the network, whose features are used.
         method: how gradients become weights.
         model: the shipped one by default, on the device of the settings.
-        progress: told the stage and the fraction done; may raise `Cancelled`.
+        progress: receives the stage and the fraction done; may raise `Cancelled`.
 
     Raises:
         BadSettings: there is no such finding, or no PyTorch.
     """
     known = [f.number for f in segmentation.findings]
-    if unknown := [n for n in numbers if n not in known]:
-        said = (
-            f"choose one from 1 to {len(known)}"
-            if known
-            else "lower the threshold with segment first"
-        )
-        raise BadSettings(f"there is no finding {unknown[0]}", said)
-    if not networks_can_run():
+    unknown = [n for n in numbers if n not in known]
+    if unknown:
+        lower = "lower the threshold with segment first"
+        next_step = f"choose one from 1 to {len(known)}" if known else lower
+        raise BadSettings(f"there is no finding {unknown[0]}", next_step)
+    if not networks_available():
         raise BadSettings("explanations need PyTorch and MONAI", "install them, see the README")
-    return _explained(
-        study, detection, segmentation, numbers, settings, stage, method, model, progress
-    )
+    explainer = _Explainer(study, detection, settings, stage, method, model, progress)
+    return explainer.explain(segmentation, numbers)
 
 
-def _explained(
-    study: Study,
-    detection: Detection,
-    segmentation: Segmentation,
-    numbers: Sequence[int],
-    settings: DetectionSettings,
-    stage: ExplanationStage,
-    method: ExplanationMethod,
-    model: Model | None,
-    progress: Progress,
-) -> Iterator[Explanation]:
-    from ..detection import network_detector as hybrid
-    from ..network.model import load_model
+@dataclass(frozen=True)
+class _Explainer:
+    """Explain findings of one study; prepares it once, when the first is explained."""
 
-    if not numbers:
-        return
-    model = model or load_model(settings.device)  # first, since it may not be there
-    look = anatomy_eyes(settings.anatomy)[0]
-    prepared = prepare(
-        study,
-        look=look,
-        correct_bias=settings.correct_bias,
-        progress=lambda s, f: progress(s, _PREPARED * f),
-    )
-    maps = {
-        name: detection.maps[name]
-        for name in (MapName.RECONSTRUCTION, MapName.ERROR)
-        if name in detection.maps
-    }
-    if len(maps) < 2:
-        maps = _looked(
-            prepared,
-            model,
-            lambda f: progress("Looking for anomalies", _PREPARED + (_LOOKED - _PREPARED) * f),
+    study: Study
+    detection: Detection
+    settings: DetectionSettings
+    stage: ExplanationStage
+    method: ExplanationMethod
+    model: Model | None
+    progress: Progress
+
+    def explain(self, segmentation: Segmentation, numbers: Sequence[int]) -> Iterator[Explanation]:
+        from ..detection.network_detector import attention, gradcam
+        from ..network.model import load_model
+        from ..preparation.network_grid import brain_on, network_input
+
+        if not numbers:
+            return
+        model = self.model or load_model(self.settings.device)  # first, since it may be missing
+        prepared = prepare(
+            self.study,
+            predictor=anatomy_predictor(self.settings.anatomy),
+            correct_bias=self.settings.correct_bias,
+            progress=lambda stage, fraction: self.progress(stage, _PREPARED * fraction),
         )
-    given = hybrid.network_input(prepared)
-    for n, number in enumerate(numbers):
+        maps = self._reconstruction_maps(prepared, model)
+        given = network_input(prepared)
+        brain = brain_on(given.grid, prepared.box_volume(prepared.brain))
+        for n, number in enumerate(numbers):
+            report = self._reporter(n, len(numbers))
+            is_target = (segmentation.labels == number)[prepared.box]
+            target = Volume(is_target, prepared.box_grid.affine)
+            heat = gradcam(
+                given,
+                brain,
+                target,
+                model,
+                stage=self.stage,
+                method=self.method,
+                progress=partial(_report_part, report, 0.0, 0.7),
+            )
+            shares = attention(
+                given,
+                brain,
+                target,
+                model,
+                partial(_report_part, report, 0.7, 0.3),
+            )
+            yield Explanation(
+                number=number,
+                axis=given.axes[0],
+                gradcam=prepared.on_whole_grid(heat),
+                attention=prepared.on_whole_grid(shares),
+                maps=maps,
+                version=model.version,
+            )
 
-        def told(fraction: float, n: int = n) -> None:
-            progress("Explaining", _LOOKED + (1 - _LOOKED) * (n + fraction) / len(numbers))
+    def _reporter(self, n: int, count: int) -> FractionCallback:
+        def report(fraction: float) -> None:
+            done = _PREDICTED + (1 - _PREDICTED) * (n + fraction) / count
+            self.progress("Explaining", done)
 
-        asked = (segmentation.labels == number)[prepared.box]
-        heat = hybrid.gradcam(
-            given, model, asked, lambda f: told(0.7 * f), stage=stage, method=method
-        )
-        shares = hybrid.attended(given, model, asked, lambda f: told(0.7 + 0.3 * f))
-        yield Explanation(
-            number,
-            given.study.axes[0],
-            prepared.whole(heat),
-            prepared.whole(shares),
-            maps,
-            model.version,
-        )
+        return report
+
+    def _reconstruction_maps(
+        self, prepared: PreparedStudy, model: Model
+    ) -> dict[MapName, NDArray[np.float32]]:
+        """Return reconstruction and error; predicted now where another detector has run."""
+        from ..detection import network_detector as detector
+
+        maps = self.detection.maps
+        if all(name in maps for name in _RECONSTRUCTION_MAPS):
+            return {name: maps[name] for name in _RECONSTRUCTION_MAPS}
+
+        def report(fraction: float) -> None:
+            done = _PREPARED + (_PREDICTED - _PREPARED) * fraction
+            self.progress(detector.PREDICT, done)
+
+        predicted = detector.predict_study(prepared, model, progress=report)
+        scores = detector.network_scores(predicted, {}, detector.MAPPED_SCORES)
+        on_box = detector.network_maps(predicted, scores)
+        whole = detector.maps_on_whole_grid(prepared, on_box)
+        return {name: whole[name] for name in _RECONSTRUCTION_MAPS}
 
 
-def _looked(prepared: PreparedStudy, model: Model, progress) -> dict[MapName, NDArray[np.float32]]:
-    """Reconstruction and error of a study in which another detector has looked."""
-    from ..detection import network_detector as hybrid
-
-    seen = hybrid.view(prepared, model, progress=progress)
-    scores = hybrid.scores(seen, {}, hybrid.SHOWN)
-    maps = hybrid.whole_maps(prepared, hybrid.maps(seen, prepared, scores))
-    return {name: maps[name] for name in (MapName.RECONSTRUCTION, MapName.ERROR)}
+def _report_part(report: FractionCallback, start: float, share: float, fraction: float) -> None:
+    report(start + share * fraction)

@@ -1,10 +1,8 @@
-"""Explanations of the findings of a folder that ``detect`` has written, put beside them."""
+"""Explanations of the findings in a folder of results, written beside them."""
 
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,17 +12,11 @@ import numpy as np
 
 from .. import __version__
 from ..core.errors import BrainSSLAnomalyError
-from ..core.progress import Progress, silent
+from ..core.files import replacing_files, write_text
+from ..core.progress import Progress, ignore_progress
 from ..core.results import Detection, Segmentation
-from ..core.settings import Device, ExplanationMethod, ExplanationStage, detection_from_dict
-from ..imageio import (
-    EXPLANATIONS,
-    RESEARCH_USE,
-    read_results,
-    scans_again,
-    write_text,
-    write_volume,
-)
+from ..core.settings import DetectionSettings, Device, ExplanationMethod, ExplanationStage
+from ..imageio import EXPLANATIONS, RESEARCH_USE, locate_scans, read_results, write_volume
 from ..report import explanation_figure
 from ..segmentation import segment
 from .finding import Explanation, explain_findings
@@ -42,33 +34,43 @@ def explain_results(
     device: Device = Device.AUTO,
     scans: Sequence[Path] = (),
     model: Model | None = None,
-    progress: Progress = silent,
+    progress: Progress = ignore_progress,
 ) -> Iterator[tuple[Explanation, Path]]:
     """Write map, attention, picture and record of each finding into ``explanations``.
 
     Args:
-        folder: that ``detect`` has written.
+        folder: of results of ``detect``.
         number: of the finding; all by default.
-        stage, method, model, progress: as for `explain_findings`.
+        stage: as for `explain_findings`.
+        method: as for `explain_findings`.
         device: where the network runs.
-        scans: where else the scans may lie, files or folders.
+        scans: further places of the scans, files or folders.
+        model: as for `explain_findings`.
+        progress: as for `explain_findings`.
 
     Yields:
         Each explanation with the path of its picture, as soon as its files are there.
 
     Raises:
-        BadResults: incomplete or damaged results, or scans that are no longer there.
+        BadResults: incomplete or damaged results, or missing scans.
         BadSettings: there is no such finding, or no PyTorch.
     """
-    detection, cut, content = read_results(folder)
-    segmentation = segment(detection, cut)
-    settings = replace(detection_from_dict(content["detection_settings"]), device=device)
-    numbers = [f.number for f in segmentation.findings] if number is None else [number]
-    explained = explain_findings(
-        scans_again(detection, folder, scans), detection, segmentation, numbers, settings,
-        stage=stage, method=method, model=model, progress=progress,
-    )  # fmt: skip
-    for explanation in explained:
+    saved = read_results(folder)
+    detection, segmentation = saved.detection, segment(saved.detection, saved.settings)
+    provenance = detection.provenance
+    settings = provenance.settings if provenance is not None else DetectionSettings()
+    explanations = explain_findings(
+        locate_scans(detection, folder, scans),
+        detection,
+        segmentation,
+        [f.number for f in segmentation.findings] if number is None else [number],
+        replace(settings, device=device),
+        stage=stage,
+        method=method,
+        model=model,
+        progress=progress,
+    )
+    for explanation in explanations:
         yield explanation, _write(folder, detection, segmentation, explanation, stage, method)
 
 
@@ -80,23 +82,22 @@ def _write(
     stage: ExplanationStage,
     method: ExplanationMethod,
 ) -> Path:
-    """All files of one finding, or none.
+    """Write all files of one finding, or none.
 
     Returns:
         The path of the picture.
     """
     finding = next(f for f in segmentation.findings if f.number == explanation.number)
     name = f"finding_{finding.number:02d}"
-    which, grid = f"{name}_{method.value}_{stage.value}", detection.reference
-    titles = ("HiResCAM" if method is ExplanationMethod.HIRESCAM else "Grad-CAM", stage.value)
-    alone = replace(segmentation, mask=segmentation.labels == finding.number)
+    map_name, grid = f"{name}_{method.value}_{stage.value}", detection.reference
+    method_title = "HiResCAM" if method is ExplanationMethod.HIRESCAM else "Grad-CAM"
     picture = explanation_figure(
         replace(detection, maps=explanation.maps),
-        alone,
+        replace(segmentation, mask=segmentation.labels == finding.number),
         explanation.axis,
         explanation.gradcam,
         explanation.attention,
-        titles,
+        (method_title, stage.value),
     )
     record = {
         "use": RESEARCH_USE,
@@ -109,31 +110,21 @@ def _write(
         "method": method.value,
         "stage": stage.value,
         "slices_across": ("superior", "anterior", "right")[explanation.axis],
-        "nothing_speaks_for_an_anomaly": explanation.empty,
+        "is_empty": explanation.is_empty,
     }
     target = folder / EXPLANATIONS
+    maps = {map_name: explanation.gradcam, f"{name}_attention": explanation.attention}
     try:
         target.mkdir(exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".partial-", dir=target) as partial:
-            stage_folder = Path(partial)
-            write_volume(
-                stage_folder / f"{which}.nii.gz", grid.with_array(explanation.gradcam), np.float32
-            )
-            write_volume(
-                stage_folder / f"{name}_attention.nii.gz",
-                grid.with_array(explanation.attention),
-                np.float32,
-            )
-            (stage_folder / f"{which}.png").write_bytes(picture)
-            write_text(
-                stage_folder / f"{which}.json",
-                json.dumps(record, indent=2, ensure_ascii=False) + "\n",
-            )
-            for path in stage_folder.iterdir():
-                os.replace(path, target / path.name)
+        with replacing_files(target) as partial:
+            for title, array in maps.items():
+                write_volume(partial / f"{title}.nii.gz", grid.with_array(array), np.float32)
+            (partial / f"{map_name}.png").write_bytes(picture)
+            content = json.dumps(record, indent=2, ensure_ascii=False)
+            write_text(partial / f"{map_name}.json", content + "\n")
     except OSError as error:
         raise BrainSSLAnomalyError(
             f"{target.name} cannot be written to ({error.strerror})",
             "check the free space and try again",
         ) from error
-    return target / f"{which}.png"
+    return target / f"{map_name}.png"

@@ -1,30 +1,35 @@
-"""The door: scans in, results out. Everything is checked here, so that no other room meets a broken file."""
+"""Scans in, results out: every file is checked here, so that no other room meets a broken one."""
 
-from .locate import scans_again
+from .locate import locate_scans
+from .nifti import read_volume, write_volume
 from .reading import read_scan, read_study
-from .writing import (
+from .results import (
     EXPLANATIONS,
     RESEARCH_USE,
-    drop_explanations,
+    SavedResults,
+    read_detection,
     read_results,
-    staged_folder,
+    remove_explanations,
+    results_folder,
+    write_detection,
     write_results,
     write_segmentation,
-    write_text,
-    write_volume,
 )
 
 __all__ = [
     "EXPLANATIONS",
     "RESEARCH_USE",
-    "drop_explanations",
+    "SavedResults",
+    "locate_scans",
+    "read_detection",
     "read_results",
     "read_scan",
     "read_study",
-    "scans_again",
-    "staged_folder",
+    "read_volume",
+    "remove_explanations",
+    "results_folder",
+    "write_detection",
     "write_results",
     "write_segmentation",
-    "write_text",
     "write_volume",
 ]

@@ -1,4 +1,4 @@
-"""Refuse, in one sentence, what cannot be a structural MRI of a brain."""
+"""Checks that refuse, in one sentence, what cannot be a structural MRI of a brain."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _EXPORT = "export one structural MRI volume of the head and try again"
 
 
 def drop_trailing_axes(array: NDArray, name: str) -> NDArray:
-    """(i, j, k[, 1, …]) → (i, j, k).
+    """Return an array (i, j, k[, 1, …]) as (i, j, k).
 
     Raises:
         UnsuitableScan: several time points, channels, or a single slice.
@@ -50,10 +50,11 @@ def check_dtype(dtype: np.dtype, name: str) -> None:
 
 
 def check_grid(shape_ijk: tuple[int, ...], affine: NDArray[np.float64], name: str) -> None:
-    """Refuse grids that cannot hold a brain. Needs no voxels, so it comes before they are read.
+    """Refuse grids that cannot hold a brain; needs no voxels, so it comes before they are read.
 
     Raises:
-        UnsuitableScan: non-invertible affine, too few slices, too many voxels, field of view too small or too large.
+        UnsuitableScan: non-invertible affine, too few slices, too many voxels, field of view too
+            small or too large.
     """
     if any(n < 1 for n in shape_ijk):
         raise UnsuitableScan(f"{name} is empty", "export the scan again")

@@ -1,4 +1,4 @@
-"""Which contrast a scan has, guessed from its name or its DICOM tags."""
+"""The contrast of a scan, guessed from its name or its DICOM tags."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ _NAMES: tuple[tuple[Modality, str], ...] = (
     (Modality.FLAIR, r"flair|dark.?fluid|tirm"),
     (
         Modality.T1C,
-        r"t1(w|_?mprage)?[-_ .+]*(c|ce|gd|gad|post|km|kontrast|contrast)(?![a-z])|post[-_ ]?(gd|contrast)[-_ ]*t1|t1(c|ce|gd)w?",
+        r"t1(w|_?mprage)?[-_ .+]*(c|ce|gd|gad|post|km|kontrast|contrast)(?![a-z])"
+        r"|post[-_ ]?(gd|contrast)[-_ ]*t1|t1(c|ce|gd)w?",
     ),
     (Modality.T1, r"t1|mp2?rage|bravo|fspgr|tfe3d"),
     (Modality.PD, r"(?<![a-z])pdw?(?![a-z])|proton"),
@@ -20,9 +21,9 @@ _NAMES: tuple[tuple[Modality, str], ...] = (
 
 
 def guess_from_name(name: str) -> Modality | None:
-    """From a file name or a series description; masks and labels are no scans.
+    """Guess the contrast from a file name or a series description; masks and labels have none.
 
-    FLAIR is looked for first, since ``t2_flair`` is a FLAIR.
+    FLAIR is tried first, since ``t2_flair`` is a FLAIR.
     """
     low = name.lower()
     if re.search(r"(?<![a-z])(mask|label|labels|seg|segmentation|lesions?)(?![a-z])", low):
@@ -34,7 +35,7 @@ def guess_from_name(name: str) -> Modality | None:
 
 
 def guess_from_tags(tags: Mapping[str, object]) -> tuple[Modality, str] | None:
-    """From DICOM attributes: description first, then echo, repetition and inversion time (ms).
+    """Guess the contrast from DICOM attributes: description, then echo and inversion times (ms).
 
     Returns:
         The modality, and the name of what it was guessed from.

@@ -1,4 +1,4 @@
-"""A DICOM series from a folder: SimpleITK (GDCM) orders and reads the slices, pydicom reads the tags."""
+"""A DICOM series from a folder: GDCM orders and reads the slices, pydicom reads the tags."""
 
 from __future__ import annotations
 
@@ -32,17 +32,20 @@ SLICE_TOLERANCE = 0.1
 def read_series(
     path: Path, series: str | None
 ) -> tuple[Volume, str, str, tuple[Modality, str] | None]:
-    """The series in a folder, or the one a file belongs to.
+    """Return the series in a folder, or the one that a file belongs to.
 
     Args:
         path: folder or file.
-        series: number, UID or part of the description of the wanted series; needed where there are several.
+        series: number, UID or part of the description of the wanted series; needed where there are
+            several.
 
     Returns:
         Volume, a name without patient data, SHA-256 over all files, and the guessed modality.
 
     Raises:
-        UnreadableScan, UnsuitableScan, AmbiguousInput.
+        UnreadableScan: no series, or a damaged one.
+        UnsuitableScan: no single volume of an MRI.
+        AmbiguousInput: several series.
     """
     import SimpleITK as sitk
 
@@ -143,7 +146,7 @@ def _choose(
 
 
 def _check_slices(files: tuple[str, ...], name: str) -> None:
-    """Refuse cut-off, repeated, missing and tilted slices, which the reader would place wrongly without a word."""
+    """Refuse cut-off, repeated, missing and tilted slices: the reader would misplace them."""
     import pydicom
 
     positions, normal = [], None

@@ -1,4 +1,4 @@
-"""The scans of a result, found again: by name and by SHA-256, never by name alone."""
+"""The scans of a result, located by name and SHA-256, never by name alone."""
 
 from __future__ import annotations
 
@@ -13,61 +13,61 @@ from ..core.study import Scan, Study
 from .contrast import guess_from_name
 from .reading import ITK, NIFTI, read_scan
 
-MADE = "patient"
-"""Folder inside the results of ``demo`` with the scans that it has made."""
+DEMO_SCANS = "patient"
+"""Folder inside the results of ``demo`` with its synthetic scans."""
+
 _SERIES = re.compile(r"DICOM series (\S+)")
 
 
-def scans_again(detection: Detection, folder: Path, places: Sequence[Path] = ()) -> Study:
-    """The study that a result was made from.
+def locate_scans(detection: Detection, folder: Path, places: Sequence[Path] = ()) -> Study:
+    """Return the study that a result was made from.
 
-    The reference scan lies in the result itself, so that a result of one scan needs no other file. Others are looked for
-    beside the result and where the user stands too; those that were made in memory, and so have no SHA-256, are not.
+    The reference scan lies in the result itself, so that a result of one scan needs no other file.
+    Others are searched for beside the result and in the current folder; scans that were made in
+    memory have no SHA-256 and are not.
 
     Args:
-        detection: as `read_results` gives it.
+        detection: as `read_results` returns it.
         folder: of the result.
-        places: folders to look in first, and files.
+        places: folders to search first, and files.
 
     Raises:
-        BadResults: a scan is no longer there, or is another than the one that was detected in.
+        BadResults: a scan is missing, or is another than the one that was detected in.
     """
     folder = Path(folder).resolve()
-    around = (folder, folder.parent, Path.cwd())
+    nearby = (folder, folder.parent, Path.cwd())
+    scans = {detection.modality: Scan(detection.reference, detection.modality)}
+    for scan in detection.inputs:
+        if scan.modality is detection.modality:
+            scans[scan.modality] = scan
+        else:
+            searched = [*places, folder / DEMO_SCANS, *(nearby if scan.sha256 else ())]
+            scans[scan.modality] = _locate(scan, searched)
+    return Study(scans)
 
-    def again(scan: Scan) -> Scan:
-        return _again(scan, [*places, folder / MADE, *(around if scan.sha256 else ())])
 
-    scans = {
-        s.modality: s if s.modality is detection.modality else again(s) for s in detection.inputs
-    }
-    return Study({detection.modality: Scan(detection.reference, detection.modality), **scans})
-
-
-def _again(known: Scan, places: Sequence[Path]) -> Scan:
-    """The scan itself, with its own volume."""
-    others = False
+def _locate(known: Scan, places: Sequence[Path]) -> Scan:
+    """Return a scan with its own volume."""
+    has_namesake = False
     for path, series in _candidates(known, places):
         try:
             found = read_scan(path, known.modality, series)
         except BrainSSLAnomalyError:  # something else of that name
             continue
-        if (
-            found.sha256 == known.sha256 or not known.sha256
-        ):  # scans that were made in memory have none
+        if not known.sha256 or found.sha256 == known.sha256:
             return replace(known, volume=found.volume)
-        others = True
+        has_namesake = True
     name = known.source or known.modality.value
-    if others:
+    if has_namesake:
         raise BadResults(
             f"{name} is not the scan that was detected in (its SHA-256 is another)",
-            "say with --scans where that one lies",
+            "give the place of that one with --scans",
         )
-    raise BadResults(f"{name} is no longer there", "say with --scans where it lies")
+    raise BadResults(f"{name} is missing", "give its place with --scans")
 
 
 def _candidates(known: Scan, places: Sequence[Path]) -> Iterator[tuple[Path, str | None]]:
-    """Files that may hold a scan, and folders with the number of the series."""
+    """Yield files that may hold a scan, and folders with the number of the series."""
     series = _SERIES.match(known.source)
     for place in places:
         if series and place.is_dir():
@@ -81,6 +81,5 @@ def _candidates(known: Scan, places: Sequence[Path]) -> Iterator[tuple[Path, str
 def _may_be(path: Path, known: Scan) -> bool:
     if known.sha256:
         return path.name == known.source
-    return (
-        path.name.lower().endswith((*NIFTI, *ITK)) and guess_from_name(path.name) is known.modality
-    )
+    is_image = path.name.lower().endswith((*NIFTI, *ITK))
+    return is_image and guess_from_name(path.name) is known.modality

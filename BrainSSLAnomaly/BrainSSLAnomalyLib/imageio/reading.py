@@ -1,4 +1,4 @@
-"""Scans from files: NIfTI by nibabel, which keeps sheared grids; everything else by SimpleITK."""
+"""Scans from files: NIfTI by nibabel, which keeps sheared grids; all else by SimpleITK."""
 
 from __future__ import annotations
 
@@ -30,15 +30,18 @@ _EXPORT_AGAIN = "export it again as NIfTI, NRRD, MHA or DICOM"
 def read_scan(
     path: Path | str, modality: Modality | None = None, series: str | None = None
 ) -> Scan:
-    """One scan from a file or a DICOM folder.
+    """Read one scan from a file or a DICOM folder.
 
     Args:
-        path: .nii, .nii.gz, .hdr/.img, .nrrd, .nhdr, .mha, .mhd, a DICOM file or a folder with a DICOM series.
+        path: .nii, .nii.gz, .hdr/.img, .nrrd, .nhdr, .mha, .mhd, a DICOM file or a folder with a
+            DICOM series.
         modality: its contrast; guessed from name or tags when not given.
         series: number, UID or part of the description, where a folder holds several series.
 
     Raises:
-        UnreadableScan, UnsuitableScan, AmbiguousInput: each one sentence that says what to do.
+        UnreadableScan: it cannot be read.
+        UnsuitableScan: it is no structural MRI of a head.
+        AmbiguousInput: several series, or an unknown contrast.
     """
     path = Path(path)
     if not path.exists():
@@ -83,9 +86,11 @@ def read_scan(
 
 
 def read_study(
-    given: Mapping[Modality, Path], unassigned: Sequence[Path] = (), series: str | None = None
+    given: Mapping[Modality, Path | str],
+    unassigned: Sequence[Path | str] = (),
+    series: str | None = None,
 ) -> Study:
-    """All scans of one patient.
+    """Read all scans of one patient.
 
     Args:
         given: modality → path.
@@ -94,6 +99,11 @@ def read_study(
 
     Raises:
         AmbiguousInput: nothing given, or two scans of one modality.
+        UnreadableScan: see `read_scan`.
+        UnsuitableScan: see `read_scan`.
+
+    Example:
+        >>> study = read_study({Modality.FLAIR: "flair.nii.gz"})  # doctest: +SKIP
     """
     if not given and not unassigned:
         raise AmbiguousInput(
@@ -142,7 +152,7 @@ def _read_nifti(path: Path) -> Volume:
 
 
 def _check_size(path: Path, promised: int) -> None:
-    """Refuse a header that promises more than its file can hold, before memory is taken for it."""
+    """Refuse a header that promises more than its file can hold, before memory is allocated."""
     held = path.stat().st_size
     most = (
         held * 1100 if path.name.lower().endswith(".gz") else held

@@ -1,29 +1,16 @@
-"""The slow path in a process of its own: start it, follow it, stop it, and say what became of it."""
+"""The slow path in a process of its own: start it, follow it, stop it, explain its failure."""
 
-from .job import (
-    LOG,
-    MESSAGES,
-    Job,
-    JobFailed,
-    JobState,
-    Status,
-    end_tree,
-    new_scratch,
-    start_detection,
-    start_explanation,
-    write_request,
-)
+from .explanation_request import ExplanationRequest
+from .failure import JobFailed
+from .job import Job, JobState, Status
+from .start import start_detection, start_explanation
 
 __all__ = [
-    "LOG",
-    "MESSAGES",
+    "ExplanationRequest",
     "Job",
     "JobFailed",
     "JobState",
     "Status",
-    "end_tree",
-    "new_scratch",
     "start_detection",
     "start_explanation",
-    "write_request",
 ]

@@ -1,8 +1,9 @@
-"""Grad-CAM of one finding in the worker: the question in a file, the answer in a file."""
+"""The Grad-CAM of one finding as a request to the worker."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NamedTuple
 from zipfile import BadZipFile
 
 import numpy as np
@@ -10,91 +11,114 @@ from numpy.typing import NDArray
 
 from ..core.errors import BadResults, BadSettings
 from ..core.progress import Progress
-from ..core.results import LookedAt
+from ..core.results import NetworkInput
 from ..core.settings import Device
 from ..core.study import Modality, Volume
-from ..imageio import staged_folder
+from ..imageio import results_folder
 
-QUESTION, ANSWER = "question.npz", "gradcam.npy"
+EXPLANATION_REQUEST, EXPLANATION = "explanation_request.npz", "gradcam.npy"
 
 
-def write_question(
-    scratch: Path, looked_at: LookedAt, brain: Volume, asked: NDArray, device: Device
-) -> None:
-    """Ask about a finding.
+class ExplanationRequest(NamedTuple):
+    """Hold what the Grad-CAM of one finding is computed from.
 
-    Args:
-        scratch: folder of the worker.
-        looked_at: from the detection.
+    Attributes:
+        network_input: from the detection.
         brain: (k, j, i) bool, on the grid of the reference.
-        asked: (k, j, i) bool on that grid, the finding.
+        target: (k, j, i) bool on that grid, the finding.
         device: where the network runs.
+    """
+
+    network_input: NetworkInput
+    brain: Volume
+    target: NDArray[np.bool_]
+    device: Device = Device.AUTO
+
+
+def write_explanation_request(scratch: Path, request: ExplanationRequest) -> None:
+    """Write the request.
 
     Raises:
         OSError: it cannot be written.
     """
+    given = request.network_input
     np.savez(
-        scratch / QUESTION,
-        modalities=np.array([m.value for m in looked_at.images]),
-        images=np.stack(list(looked_at.images.values())),
-        images_affine=looked_at.affine,
-        axis=np.array(looked_at.axis),
-        brain=brain.array > 0,
-        brain_affine=brain.affine,
-        asked=np.asarray(asked) > 0,
-        device=np.array(device.value),
+        scratch / EXPLANATION_REQUEST,
+        modalities=np.array([m.value for m in given.images]),
+        images=np.stack(list(given.images.values())),
+        images_affine=given.affine,
+        axes=np.array(given.axes),
+        brain=request.brain.array > 0,
+        brain_affine=request.brain.affine,
+        target=np.asarray(request.target) > 0,
+        device=np.array(request.device.value),
     )
 
 
-def answer(scratch: Path, results: Path, progress: Progress) -> None:
-    """Work on the question of `write_question`.
-
-    Args:
-        scratch: folder with the question.
-        results: folder for the answer, made here, whole or not at all.
-        progress: told the stage and the fraction done; may raise `Cancelled`.
+def read_explanation_request(scratch: Path) -> ExplanationRequest:
+    """Return the request of a scratch folder.
 
     Raises:
-        BadSettings: the question is damaged.
+        BadSettings: it is damaged.
     """
     try:
-        with np.load(scratch / QUESTION, allow_pickle=False) as q:
-            images = {
-                Modality(str(name)): image
-                for name, image in zip(q["modalities"], q["images"], strict=True)
-            }
-            looked_at = LookedAt(images, q["images_affine"], int(q["axis"]))
-            brain, device = Volume(q["brain"], q["brain_affine"]), Device(str(q["device"]))
-            asked = brain.with_array(q["asked"]).array
+        with np.load(scratch / EXPLANATION_REQUEST, allow_pickle=False) as content:
+            modalities = [Modality(str(name)) for name in content["modalities"]]
+            images = dict(zip(modalities, content["images"], strict=True))
+            axes = tuple(int(axis) for axis in content["axes"])
+            brain = Volume(content["brain"], content["brain_affine"])
+            return ExplanationRequest(
+                network_input=NetworkInput(images, content["images_affine"], axes),
+                brain=brain,
+                target=brain.with_array(content["target"]).array,
+                device=Device(str(content["device"])),
+            )
     except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
         raise BadSettings(
-            f"{QUESTION} cannot be used ({error})", "choose the finding again"
+            f"{EXPLANATION_REQUEST} cannot be used ({error})", "choose the finding again"
         ) from error
+
+
+def run_explanation(scratch: Path, results: Path, progress: Progress) -> None:
+    """Compute the Grad-CAM as requested, and write it.
+
+    Args:
+        scratch: folder with the request.
+        results: folder to be made, whole or not at all.
+        progress: receives the stage and the fraction done; may raise `Cancelled`.
+
+    Raises:
+        BadSettings: the request is damaged.
+    """
+    request = read_explanation_request(scratch)
     progress("Loading the network", 0.05)
     from ..detection.device_fallback import gpu_else_cpu
-    from ..detection.network_detector import finding_gradcam
+    from ..detection.network_detector import gradcam_of_finding
     from ..network.model import load_model
 
-    def told(fraction: float) -> None:
+    def report(fraction: float) -> None:
         progress("Explaining", 0.2 + 0.7 * fraction)
 
-    heat, said = gpu_else_cpu(
-        lambda where: finding_gradcam(looked_at, brain, asked, load_model(where), told), device
-    )
-    if said:
-        print(said)
-    with staged_folder(results, overwrite=True) as stage:
-        np.save(stage / ANSWER, heat)
+    def compute(device: Device) -> NDArray[np.float32]:
+        model = load_model(device)
+        given, brain, target = request.network_input, request.brain, request.target
+        return gradcam_of_finding(given, brain, target, model, report)
+
+    heat, warning = gpu_else_cpu(compute, request.device)
+    if warning:
+        print(warning)
+    with results_folder(results, overwrite=True) as stage:
+        np.save(stage / EXPLANATION, heat)
 
 
-def read_answer(results: Path) -> NDArray[np.float32]:
-    """(k, j, i) float32 on the grid of the reference, 0 to 1.
+def read_explanation(results: Path) -> NDArray[np.float32]:
+    """Return the Grad-CAM, (k, j, i) float32 on the grid of the reference, 0 to 1.
 
     Raises:
         BadResults: it is missing or damaged.
     """
     try:
-        heat = np.load(results / ANSWER, allow_pickle=False)
+        heat = np.load(results / EXPLANATION, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise BadResults(
             f"the map of the finding cannot be read ({error})", "choose the finding again"

@@ -1,50 +1,43 @@
-"""The slow path from outside: start the worker, hear its progress, stop it, say in plain words what became of it.
+"""A job: the slow path in a process of its own, followed from outside.
 
-There is no Qt and no thread in here: whoever owns a `Job` calls `poll` a few times a second. The worker writes its messages to a
-file of the scratch folder, so that nobody waits on a pipe.
+There is no Qt and no thread here: whoever owns a `Job` calls `poll` a few times a second. The
+worker writes its messages to a file of the scratch folder, so that nobody waits for a pipe.
 """
 
 from __future__ import annotations
 
-import contextlib
-import json
 import math
 import os
 import shutil
-import signal
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Any, Generic, TypeVar
 
 from ..core.errors import BrainSSLAnomalyError
-from ..core.results import Detection, LookedAt
-from ..core.settings import DetectionSettings, Device, SegmentationSettings, to_dict
-from ..core.study import Study, Volume
-from .explanation_request import read_answer, write_question
-from .worker import CANCEL, OUT_OF_MEMORY, REQUEST, RESULTS, WATCHED, speaks_of_memory
+from .failure import START_AGAIN, JobFailed, explain_exit
+from .messages import CANCEL, LOG, MESSAGES, RESULTS, WATCHED, MessageReader
+from .process import ProcessStarter, SubprocessStarter, WorkerProcess
 
-MESSAGES, LOG = "messages.jsonl", "log.txt"
-READ_BYTES, FLOOD_BYTES = 1 << 20, 64 << 20
-GRACE_S, SILENCE_S, ASLEEP_S = 1.5, 60.0, 5.0
-_SPARE_MEMORY = "close other programs, or give scans with fewer voxels, and start again"
-_AGAIN = "start the detection again, and report it with the log if it happens twice"
+T = TypeVar("T")
 
+GRACE_SECONDS = 1.5
+"""This long after `Job.cancel` the process tree is ended."""
 
-class JobFailed(BrainSSLAnomalyError):
-    """The worker did not bring results; the sentence says why and what to do."""
+SILENCE_SECONDS = 60.0
+"""A worker without a message for this long is taken to hang."""
+
+ASLEEP_SECONDS = 5.0
+"""After a longer pause between two polls it was this process that slept, not the worker."""
+
+LOG_BYTES = 20_000
 
 
 class Status(str, Enum):
-    """Where a job stands."""
+    """Name the state of a job."""
 
     RUNNING = "running"
     DONE = "done"
@@ -54,7 +47,7 @@ class Status(str, Enum):
 
 @dataclass(frozen=True)
 class JobState:
-    """What a panel shows of a job.
+    """Hold what a panel shows of a job.
 
     Attributes:
         status: running, or how it ended.
@@ -71,15 +64,16 @@ class JobState:
     sentence: str = ""
 
 
-class Job:
-    """One worker process and its scratch folder.
+class Job(Generic[T]):
+    """Follow one worker process and its scratch folder.
 
     Args:
         command: starts the worker; the scratch folder is added as last argument.
         scratch: folder with the request, removed by `close`.
-        environment: of the process; that of this one when not given.
-        silence_s: without a message for so long the worker counts as hanging.
-        grace_s: so long after `cancel` the process tree is ended.
+        read_result: returns the result from the folder that the worker has written.
+        starter: starts the process.
+        silence_seconds: a worker without a message for this long is taken to hang.
+        grace_seconds: this long after `cancel` the process tree is ended.
         clock: seconds, rising.
     """
 
@@ -87,19 +81,22 @@ class Job:
         self,
         command: Sequence[str],
         scratch: Path,
-        environment: Mapping[str, str] | None = None,
-        silence_s: float = SILENCE_S,
-        grace_s: float = GRACE_S,
+        read_result: Callable[[Path], T],
+        *,
+        starter: ProcessStarter | None = None,
+        silence_seconds: float = SILENCE_SECONDS,
+        grace_seconds: float = GRACE_SECONDS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.scratch = scratch
         self.state = JobState()
         self._command = [*command, os.fspath(scratch)]
-        self._environment = environment
-        self._silence_s, self._grace_s, self._clock = silence_s, grace_s, clock
-        self._process: subprocess.Popen[bytes] | None = None
-        self._read, self._rest = 0, b""
-        self._started = self._heard = self._polled = 0.0
+        self._read_result = read_result
+        self._starter = starter or SubprocessStarter()
+        self._silence, self._grace, self._clock = silence_seconds, grace_seconds, clock
+        self._process: WorkerProcess | None = None
+        self._messages = MessageReader(scratch / MESSAGES)
+        self._started_at = self._last_message_at = self._last_poll_at = 0.0
         self._cancelled_at: float | None = None
         self._done_at: float | None = None
         self._failure: tuple[str, str] | None = None
@@ -108,67 +105,51 @@ class Job:
         """Start the process.
 
         Raises:
-            JobFailed: it cannot be started; the scratch folder is gone then.
+            JobFailed: it cannot be started; the scratch folder is removed.
         """
-        apart: dict[str, Any] = {"start_new_session": True}
-        if sys.platform == "win32":
-            apart = {
-                "creationflags": subprocess.CREATE_NO_WINDOW | subprocess.CREATE_NEW_PROCESS_GROUP
-            }
         try:
             (self.scratch / WATCHED).touch()
-            with (
-                (self.scratch / MESSAGES).open("wb") as messages,
-                (self.scratch / LOG).open("wb") as log,
-            ):
-                self._process = subprocess.Popen(
-                    self._command, stdin=subprocess.DEVNULL, stdout=messages, stderr=log,
-                    env=dict(self._environment) if self._environment is not None else None,
-                    cwd=Path(__file__).resolve().parents[2], **apart,
-                )  # fmt: skip
+            messages, log = self.scratch / MESSAGES, self.scratch / LOG
+            self._process = self._starter(self._command, messages, log)
         except OSError as error:
             self.close()
             raise JobFailed(
-                f"the worker could not be started ({error.strerror or error})", "run the self-check"
+                f"the worker could not be started ({error.strerror or error})",
+                "run the setup check",
             ) from error
-        self._started = self._heard = self._polled = self._clock()
+        self._started_at = self._last_message_at = self._last_poll_at = self._clock()
 
     def poll(self) -> JobState:
-        """Look for news; takes a few milliseconds and never waits. Once ended, always the same."""
+        """Return the state now; takes a few milliseconds. Once ended, always the same."""
         if self._process is None or self.state.status is not Status.RUNNING:
             return self.state
         try:
             (self.scratch / WATCHED).touch()
         except OSError:
-            return self._end(
-                Status.FAILED, f"The temporary folder of the worker has vanished: {_AGAIN}."
-            )
+            sentence = f"The temporary folder of the worker has vanished: {START_AGAIN}."
+            return self._end(Status.FAILED, sentence)
         code = self._process.poll()
-        self._listen(everything=code is not None)
+        for message in self._messages.read(to_end=code is not None):
+            self._receive(message)
         now = self._clock()
-        if (
-            now - self._polled > ASLEEP_S
-        ):  # we, not the worker, were silent: the computer slept, or was busy
-            self._heard += now - self._polled
-        self._polled = now
+        if now - self._last_poll_at > ASLEEP_SECONDS:
+            self._last_message_at += now - self._last_poll_at
+        self._last_poll_at = now
         if code is not None:
-            return self._ended(code)
+            return self._conclude(code)
         if self._cancelled_at is not None:
-            return (
-                self._end(Status.CANCELLED)
-                if now - self._cancelled_at > self._grace_s
-                else self.state
-            )
-        if self._done_at is not None and now - self._done_at > self._grace_s:
-            return self._ended(0)
-        if self._read > FLOOD_BYTES:
-            return self._end(
-                Status.FAILED, f"The worker wrote nonsense without end and was stopped: {_AGAIN}."
-            )
-        if now - self._heard > self._silence_s:
+            is_over = now - self._cancelled_at > self._grace
+            return self._end(Status.CANCELLED) if is_over else self.state
+        if self._done_at is not None and now - self._done_at > self._grace:
+            return self._conclude(0)
+        if self._messages.is_flooded:
+            sentence = f"The worker wrote nonsense without end and was stopped: {START_AGAIN}."
+            return self._end(Status.FAILED, sentence)
+        if now - self._last_message_at > self._silence:
             return self._end(
                 Status.FAILED,
-                f"The worker gave no sign of life for {self._silence_s:.0f} s and was stopped: {_AGAIN}.",
+                f"The worker gave no sign of life for {self._silence:.0f} s and was stopped: "
+                f"{START_AGAIN}.",
             )
         return self.state
 
@@ -181,109 +162,71 @@ class Job:
             except OSError:
                 self._end(Status.CANCELLED)
 
-    def wait(self, every_s: float = 0.1) -> JobState:
-        """Poll until it has ended: for scripts."""
+    def wait(self, every: float = 0.1) -> JobState:
+        """Poll until the job has ended, for scripts; ``every`` in seconds."""
         while self.poll().status is Status.RUNNING:
-            time.sleep(every_s)
+            time.sleep(every)
         return self.state
 
-    def detection(self) -> Detection:
-        """What the worker wrote.
-
-        Raises:
-            JobFailed: the job did not succeed, or its results cannot be read.
-        """
-        from ..imageio import read_results
-
-        if self.state.status is not Status.DONE:
-            raise JobFailed(
-                self.state.sentence.rstrip(".") or "there are no results",
-                "start the detection again",
-            )
-        try:
-            return read_results(self.scratch / RESULTS)[0]
-        except BrainSSLAnomalyError as error:
-            raise JobFailed(
-                f"the worker's results cannot be used ({error.what})", _AGAIN
-            ) from error
-
-    def finding_map(self) -> NDArray[np.float32]:
-        """The Grad-CAM of a finding, (k, j, i) float32, 0 to 1.
+    def result(self) -> T:
+        """Return what the worker wrote.
 
         Raises:
             JobFailed: the job did not succeed, or its result cannot be read.
         """
         if self.state.status is not Status.DONE:
-            raise JobFailed(
-                self.state.sentence.rstrip(".") or "there is no map", "choose the finding again"
-            )
+            raise JobFailed(self.state.sentence.rstrip(".") or "there is no result", "start again")
         try:
-            return read_answer(self.scratch / RESULTS)
+            return self._read_result(self.scratch / RESULTS)
         except BrainSSLAnomalyError as error:
-            raise JobFailed(error.what, error.next_step) from error
+            raise JobFailed(
+                f"the result of the worker cannot be used ({error.what})", START_AGAIN
+            ) from error
 
     @property
     def log(self) -> str:
-        """The last 20,000 characters that the worker and its libraries printed."""
+        """Return the end of what the worker and its libraries printed."""
         try:
             with (self.scratch / LOG).open("rb") as stream:
-                stream.seek(max(0, os.fstat(stream.fileno()).st_size - 20_000))
+                stream.seek(max(0, os.fstat(stream.fileno()).st_size - LOG_BYTES))
                 return stream.read().decode("utf-8", "replace")
         except OSError:
             return ""
 
     def close(self) -> None:
-        """End the process tree if it still runs, and remove the scratch folder. May be called twice."""
+        """End the process if it still runs, and remove the scratch folder; may be called twice."""
         if self.state.status is Status.RUNNING:
             self._end(Status.CANCELLED)
         shutil.rmtree(self.scratch, ignore_errors=True)
 
-    def _listen(self, everything: bool) -> None:
+    def _receive(self, message: Mapping[str, Any]) -> None:
+        """Take in one message; one that is not understood is no sign of life."""
         try:
-            with (self.scratch / MESSAGES).open("rb") as stream:
-                while True:
-                    stream.seek(self._read)
-                    block = stream.read(READ_BYTES)
-                    self._read += len(block)
-                    *lines, self._rest = (self._rest + block).split(b"\n")
-                    self._rest = self._rest[-READ_BYTES:]
-                    for line in lines:
-                        self._hear(line)
-                    if not everything or len(block) < READ_BYTES or self._read > FLOOD_BYTES:
-                        break
-        except OSError:
-            return
-
-    def _hear(self, line: bytes) -> None:
-        """One message; what is none is no sign of life either."""
-        try:
-            message = json.loads(line)
             kind = message["message"]
             if kind == "progress":
                 fraction = float(message["fraction"])
                 if not math.isfinite(fraction):
                     return
                 fraction = min(1.0, max(fraction, self.state.fraction))
-                self.state = JobState(
-                    stage=str(message["stage"])[:80],
-                    fraction=fraction,
-                    seconds_left=self._left(fraction),
-                )
+                stage = str(message["stage"])[:80]
+                left = self._seconds_left(fraction)
+                self.state = JobState(stage=stage, fraction=fraction, seconds_left=left)
             elif kind == "done":
                 self._done_at = self._clock()
             elif kind == "failed":
                 self._failure = str(message["kind"]), str(message["sentence"])[:500]
             elif kind != "alive":
                 return
-        except (ValueError, KeyError, TypeError, RecursionError):
+        except (ValueError, KeyError, TypeError):
             return
-        self._heard = self._clock()
+        self._last_message_at = self._clock()
 
-    def _left(self, fraction: float) -> float | None:
-        spent = self._clock() - self._started
+    def _seconds_left(self, fraction: float) -> float | None:
+        spent = self._clock() - self._started_at
         return spent * (1 - fraction) / fraction if fraction >= 0.05 and spent > 1 else None
 
-    def _ended(self, code: int) -> JobState:
+    def _conclude(self, code: int) -> JobState:
+        """Return the last state of a worker that has ended."""
         if self._cancelled_at is not None:
             return self._end(Status.CANCELLED)
         if self._failure is not None:
@@ -291,48 +234,18 @@ class Job:
             return self._end(Status.CANCELLED if kind == "cancelled" else Status.FAILED, sentence)
         if code == 0 and self._done_at is not None and (self.scratch / RESULTS).is_dir():
             return self._end(Status.DONE)
-        return self._end(Status.FAILED, self._epitaph(code))
-
-    def _epitaph(self, code: int) -> str:
-        if code == 0:
-            return f"The worker ended without results: {_AGAIN}."
-        if speaks_of_memory(self.log):
-            return OUT_OF_MEMORY
-        if code == -getattr(signal, "SIGKILL", 9):
-            return f"The worker was ended from outside, most likely because memory ran out: {_SPARE_MEMORY}."
-        how = f"signal {-code}" if code < 0 else f"exit code {code}"
-        return f"The worker ended unexpectedly ({how}): {_AGAIN}."
+        return self._end(Status.FAILED, explain_exit(code, self.log))
 
     def _end(self, status: Status, sentence: str = "") -> JobState:
         if self._process is not None:
-            end_tree(self._process)
-        self.state = JobState(
-            status,
-            self.state.stage,
-            1.0 if status is Status.DONE else self.state.fraction,
-            None,
-            sentence,
-        )
+            self._process.end()
+        fraction = 1.0 if status is Status.DONE else self.state.fraction
+        self.state = JobState(status, self.state.stage, fraction, None, sentence)
         return self.state
 
 
-def end_tree(process: subprocess.Popen[bytes]) -> None:
-    """End a process started by `Job.start` and everything that it started: a launcher hands no signal on to its child."""
-    if sys.platform == "win32":
-        subprocess.run(
-            ["taskkill", "/F", "/T", "/PID", str(process.pid)], capture_output=True, check=False
-        )
-    else:
-        try:
-            os.killpg(process.pid, signal.SIGKILL)
-        except (ProcessLookupError, PermissionError):
-            process.kill()
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        process.wait(5)
-
-
 def new_scratch() -> Path:
-    """An empty folder of our own with a short path.
+    """Make an empty folder of our own with a short path.
 
     Raises:
         JobFailed: no temporary folder can be written to.
@@ -344,104 +257,3 @@ def new_scratch() -> Path:
             f"no temporary folder can be made ({error.strerror or error})",
             "free some space and start again",
         ) from error
-
-
-def write_request(
-    scratch: Path, study: Study, detection: DetectionSettings, segmentation: SegmentationSettings
-) -> None:
-    """The scans and the settings, as `worker.read_request` wants them.
-
-    Raises:
-        JobFailed: they cannot be written.
-    """
-    from ..imageio import write_text, write_volume
-
-    try:
-        scans = {}
-        for modality, scan in study.scans.items():
-            name = f"{modality.key}.nii"
-            write_volume(scratch / name, scan.volume, np.float32)
-            scans[modality.value] = {"file": name, "source": scan.source}
-        request = {
-            "scans": scans,
-            "detection": to_dict(detection),
-            "segmentation": to_dict(segmentation),
-        }
-        write_text(scratch / REQUEST, json.dumps(request, indent=1))
-    except OSError as error:
-        raise JobFailed(
-            f"the scans cannot be handed over ({error.strerror or error})",
-            "free some space and start again",
-        ) from error
-
-
-def start_detection(
-    study: Study,
-    detection: DetectionSettings,
-    segmentation: SegmentationSettings,
-    python: str = "",
-    environment: Mapping[str, str] | None = None,
-) -> Job:
-    """A worker on a study.
-
-    Args:
-        study: what to detect in.
-        detection, segmentation: the settings; the second make the first mask.
-        python: the interpreter, ``PythonSlicer`` within Slicer; this one when not given.
-        environment: of the process.
-
-    Raises:
-        JobFailed: it cannot be started.
-    """
-    return _start(
-        lambda scratch: write_request(scratch, study, detection, segmentation), python, environment
-    )
-
-
-def start_explanation(
-    looked_at: LookedAt,
-    brain: Volume,
-    asked: NDArray,
-    device: Device = Device.AUTO,
-    python: str = "",
-    environment: Mapping[str, str] | None = None,
-) -> Job:
-    """A worker on the Grad-CAM of one finding.
-
-    Args:
-        looked_at: what the network looked at in the detection.
-        brain: (k, j, i) bool on the grid of the reference.
-        asked: (k, j, i) bool on that grid, the finding.
-        device: where the network runs.
-        python, environment: as for `start_detection`.
-
-    Raises:
-        JobFailed: it cannot be started.
-    """
-
-    def ask(scratch: Path) -> None:
-        try:
-            write_question(scratch, looked_at, brain, asked, device)
-        except OSError as error:
-            raise JobFailed(
-                f"the finding cannot be handed over ({error.strerror or error})",
-                "free some space and try again",
-            ) from error
-
-    return _start(ask, python, environment)
-
-
-def _start(
-    hand_over: Callable[[Path], None], python: str, environment: Mapping[str, str] | None
-) -> Job:
-    scratch = new_scratch()
-    try:
-        hand_over(scratch)
-        job = Job(
-            [python or sys.executable, "-m", "BrainSSLAnomalyLib.jobs.worker"], scratch, environment
-        )
-        job.start()
-    except BaseException:
-        shutil.rmtree(scratch, ignore_errors=True)
-        raise
-    return job

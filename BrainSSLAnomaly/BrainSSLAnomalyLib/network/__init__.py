@@ -1,1 +1,1 @@
-"""Networks: what they are made of. Needs torch and MONAI; nothing else in the package does."""
+"""The networks and their inference; needs torch and MONAI, as no other room does."""

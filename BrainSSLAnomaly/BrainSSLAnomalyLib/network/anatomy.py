@@ -1,4 +1,4 @@
-"""The network that sees, in one scan of any contrast, where the brain is and which structure every voxel belongs to."""
+"""The anatomy network: brain and structures in one scan of any contrast."""
 
 from __future__ import annotations
 
@@ -13,20 +13,21 @@ from ..core.anatomy import STRUCTURE_SPACING_MM, Structure
 from .bundle import load_weights
 
 BUNDLE = "AnatomyModel"
-MULTIPLE, LEAST = 16, 64
-"""Voxels along an axis: a multiple of the first, not fewer than the second."""
+MULTIPLE = 16
+MIN_VOXELS = 64
+"""Along an axis there must be a multiple of the first, and at least the second number of voxels."""
 
 FINE = 12
-"""Features a voxel that the coarse network hands to the fine grid."""
+"""Features of each voxel that the coarse network gives to the fine grid."""
 
 
 class AnatomyNetwork(nn.Module):
-    """(b, 1, k, j, i) scan with its median near 1 → (b, 18, k, j, i) logits of `Structure`; axes are multiples of 16, at least 64.
+    """Segment brain structures in a scan of any contrast.
 
-    A U-Net of MONAI's (Ronneberger et al., MICCAI 2015) on a grid of 4 mm, into whose channels the 2 mm voxels are folded, and one
-    convolution beside the scan itself back to 2 mm: far quicker than a U-Net at 2 mm. Beside the scan it is told how far to
-    the right of the middle every voxel lies, since nothing but the side tells left from right. Instance normalisation: every scan on
-    its own. 1.9 M weights.
+    MONAI's U-Net (Ronneberger et al., MICCAI 2015) on a grid of 4 mm, into whose channels the 2 mm
+    voxels are folded, and one convolution beside the scan itself back to 2 mm: far quicker than a
+    U-Net at 2 mm. A second channel holds how far to the right of the middle every voxel lies, since
+    only that tells left from right. Instance normalisation; 1.9 M weights.
     """
 
     def __init__(self) -> None:
@@ -42,23 +43,27 @@ class AnatomyNetwork(nn.Module):
         self.logits = nn.Conv3d(16, len(Structure), 1)
 
     def forward(self, scan: Tensor) -> Tensor:
-        """Look at a batch of scans."""
+        """Return the logits of each `Structure`.
+
+        Args:
+            scan: (b, 1, k, j, i) with its median near 1; axes are multiples of 16, at least 64.
+
+        Returns:
+            (b, 18, k, j, i).
+        """
         folded = torch.cat(
             [scan[:, :, a::2, b::2, c::2] for a in (0, 1) for b in (0, 1) for c in (0, 1)], 1
         )
         width = folded.shape[-1]
-        right = (
-            (torch.arange(width, device=scan.device, dtype=scan.dtype) - (width - 1) / 2)
-            * 2
-            * STRUCTURE_SPACING_MM
-            / 100
-        )
+        position = torch.arange(width, device=scan.device, dtype=scan.dtype)
+        right = (position - (width - 1) / 2) * 2 * STRUCTURE_SPACING_MM / 100
         coarse = self.body(torch.cat([folded, right.expand_as(folded[:, :1])], 1))
-        return self.logits(self.last(torch.cat([self.fine(coarse), scan], 1)))
+        logits: Tensor = self.logits(self.last(torch.cat([self.fine(coarse), scan], 1)))
+        return logits
 
 
 def load_anatomy_network(bundle: str = BUNDLE) -> AnatomyNetwork:
-    """The shipped network, ready to look.
+    """Return the shipped network in evaluation mode.
 
     Raises:
         FileNotFoundError: the installation is incomplete.
@@ -69,23 +74,25 @@ def load_anatomy_network(bundle: str = BUNDLE) -> AnatomyNetwork:
     return network.eval()
 
 
-def looker(network: nn.Module) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
-    """The network as `preparation` wants it.
+def anatomy_predictor(
+    network: nn.Module,
+) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
+    """Return the network as a function of arrays, as `preparation` needs it.
 
     Returns:
-        Function from (k, j, i) intensities with their median near 1, on upright voxels of 2 mm, to (18, k, j, i) probabilities of
-        every `Structure`.
+        Function from (k, j, i) intensities with their median near 1, on canonical voxels of 2 mm,
+        to (18, k, j, i) probabilities of every `Structure`.
     """
 
-    def look(scan: NDArray[np.float32]) -> NDArray[np.float32]:
+    def predict(scan: NDArray[np.float32]) -> NDArray[np.float32]:
         k, j, i = scan.shape
-        missing = [max(LEAST - n, -n % MULTIPLE) for n in scan.shape]
-        low, mid, left = (m // 2 for m in missing)  # the middle stays in the middle
+        missing = [max(MIN_VOXELS - n, -n % MULTIPLE) for n in scan.shape]
+        low, mid, left = (m // 2 for m in missing)  # padded alike on both sides
         padded = np.pad(scan, [(m // 2, m - m // 2) for m in missing])
         with torch.inference_mode():
-            logits = network(torch.from_numpy(padded)[None, None].float())[
-                0, :, low : low + k, mid : mid + j, left : left + i
-            ]
-            return logits.softmax(0).numpy()
+            logits = network(torch.from_numpy(padded)[None, None].float())[0]
+            inner = logits[:, low : low + k, mid : mid + j, left : left + i]
+            probability: NDArray[np.float32] = inner.softmax(0).numpy()
+        return probability
 
-    return look
+    return predict

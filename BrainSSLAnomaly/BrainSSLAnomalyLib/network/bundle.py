@@ -1,4 +1,4 @@
-"""Shipped networks: MONAI bundles whose weights load without pickle, and only if they are the ones that were shipped."""
+"""Bundles in MONAI's format: weights that load without pickle, checked by their SHA-256."""
 
 from __future__ import annotations
 
@@ -17,17 +17,18 @@ WEIGHTS = ("models", "model.safetensors")
 METADATA = ("configs", "metadata.json")
 
 
-def metadata(bundle: str) -> dict[str, Any]:
-    """What ``configs/metadata.json`` of a bundle in ``Resources`` says."""
-    return json.loads(resource(bundle, *METADATA).read_text(encoding="utf-8"))
+def read_metadata(bundle: str) -> dict[str, Any]:
+    """Return the content of ``configs/metadata.json`` of a bundle in ``Resources``."""
+    content: dict[str, Any] = json.loads(resource(bundle, *METADATA).read_text(encoding="utf-8"))
+    return content
 
 
 def load_weights(network: nn.Module, bundle: str) -> None:
-    """Fill a network with the weights of a bundle in ``Resources``, stored in half precision.
+    """Load the weights of a bundle in ``Resources``, stored in half precision, into a network.
 
     Raises:
         FileNotFoundError: the installation is incomplete.
-        DamagedModel: another SHA-256 than the bundle says, or weights of another network.
+        DamagedModel: another SHA-256 than that in the metadata, or weights of another network.
     """
     try:
         network.load_state_dict(load_tensors(bundle))
@@ -40,20 +41,21 @@ def load_weights(network: nn.Module, bundle: str) -> None:
 def load_tensors(
     bundle: str, file: tuple[str, ...] = WEIGHTS, digest: str = "weights_sha256"
 ) -> dict[str, torch.Tensor]:
-    """Tensors of a file of a bundle, in single precision (whole numbers as they are).
+    """Return the tensors of a file of a bundle, in single precision (integers as they are).
 
     Args:
+        bundle: name of the folder in ``Resources``.
         file: path inside the bundle.
         digest: entry of the metadata that holds the SHA-256 of the file.
 
     Raises:
         FileNotFoundError: the installation is incomplete.
-        DamagedModel: another SHA-256 than the bundle says.
+        DamagedModel: another SHA-256 than that in the metadata.
     """
     from safetensors.torch import load
 
     content = resource(bundle, *file).read_bytes()
-    if hashlib.sha256(content).hexdigest() != metadata(bundle)[digest]:
+    if hashlib.sha256(content).hexdigest() != read_metadata(bundle)[digest]:
         raise DamagedModel(
             f"{file[-1]} in {bundle} is not the file that was shipped", "install the package again"
         )
@@ -64,5 +66,5 @@ def load_tensors(
 
 
 def sha256(path: Path) -> str:
-    """Of a file, as hexadecimal digits."""
+    """Return the SHA-256 of a file as hexadecimal digits."""
     return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -1,7 +1,9 @@
-"""How far the embedding of a patch is from those of healthy people.
+"""Feature density: how far the embedding of a patch is from those of healthy people.
 
-A network gives each patch of 16 mm a unit-length embedding. Healthy ones are described by their mean, a Gaussian with shrunken
-covariance (Ledoit and Wolf, Journal of Multivariate Analysis 88 (2004) 365), and a sample for a kernel density.
+A network gives each patch of 16 mm a unit-length embedding. Healthy ones are described by their
+mean, a Gaussian with shrunken covariance (Ledoit and Wolf, Journal of Multivariate Analysis 88
+(2004) 365), and a sample for a kernel density. It stands beside the network since it runs on its
+device.
 """
 
 from __future__ import annotations
@@ -15,12 +17,12 @@ from torch import Tensor
 from ..core.settings import ScoreName
 
 CONCENTRATION = 20.0
-"""Of the von Mises–Fisher kernel: what a Gaussian kernel is on the sphere."""
+"""Of the von Mises–Fisher kernel, which is a Gaussian kernel on the sphere."""
 
 
 @dataclass(frozen=True)
 class HealthyPatches:
-    """Embeddings of healthy patches.
+    """Hold embeddings of healthy patches.
 
     Attributes:
         mean: (e,).
@@ -33,18 +35,19 @@ class HealthyPatches:
     sample: Tensor
 
     def to(self, device: torch.device) -> HealthyPatches:
-        """On a device."""
+        """Return the same on a device."""
         return HealthyPatches(
             self.mean.to(device), self.precision.to(device), self.sample.to(device)
         )
 
     def distance(self, name: ScoreName) -> Callable[[Tensor], Tensor]:
-        """A function from embeddings (b, e, h, w) to distances (b, 1, h, w).
+        """Return a function from embeddings (b, e, h, w) to distances (b, 1, h, w).
 
         Args:
-            name: `EUCLIDEAN`, `COSINE`, `MAHALANOBIS` (in standard deviations) or `KDE` (minus log density, up to a constant).
+            name: `EUCLIDEAN`, `COSINE`, `MAHALANOBIS` (in standard deviations) or `KDE` (minus the
+                log density, up to a constant).
         """
-        measures = {
+        measures: dict[ScoreName, Callable[[Tensor], Tensor]] = {
             ScoreName.EUCLIDEAN: lambda p: (p - self.mean).norm(dim=-1),
             ScoreName.COSINE: lambda p: 1 - p @ (self.mean / self.mean.norm()),
             ScoreName.MAHALANOBIS: self._mahalanobis,

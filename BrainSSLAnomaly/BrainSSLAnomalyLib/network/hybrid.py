@@ -1,6 +1,7 @@
-"""The hybrid of CNN and ViT: residual stages for detail, a transformer over their deepest grid for context, and a decoder back.
+"""The hybrid CNN–ViT.
 
-One code for slices (``spatial_dims`` 2) and volumes (3), from MONAI's blocks.
+Residual stages for detail, a transformer over their deepest grid for context, and a decoder with
+skip connections. One code for slices (``spatial_dims`` 2) and volumes (3), from MONAI's blocks.
 """
 
 from __future__ import annotations
@@ -18,18 +19,19 @@ from ..core.study import Modality
 CHANNELS = tuple(Modality)
 """Order of the modalities in every tensor."""
 
-DARKEST, BRIGHTEST = -8.0, 12.0
-"""Where normalised images are cut before a network sees them, in SD of the parenchyma."""
+MIN_INTENSITY, MAX_INTENSITY = -8.0, 12.0
+"""Normalised images are clipped to this range for the network, in SD of the parenchyma."""
 
 
 @dataclass(frozen=True)
 class HybridSettings:
-    """Size of a `HybridNetwork`.
+    """Choose the size of a `HybridNetwork`.
 
     Attributes:
         spatial_dims: 2 or 3.
         features: of each stage; each but the first halves the grid.
-        layers, heads: of the transformer, whose width is that of the last stage.
+        layers: of the transformer, whose width is that of the last stage.
+        heads: of the transformer.
         embedding: length of the embedding of a patch and of a scan, 128 to 1024.
     """
 
@@ -40,21 +42,22 @@ class HybridSettings:
     embedding: int = 192
 
     def to_dict(self) -> dict[str, Any]:
-        """Ready for JSON."""
+        """Return the settings as a plain dictionary, ready for JSON."""
         return asdict(self)
 
 
 @dataclass(frozen=True)
 class NetworkOutput:
-    """What the network sees; b scans, m modalities in the order of `CHANNELS`, then the spatial axes.
+    """Hold the output for b scans and m modalities in the order of `CHANNELS`.
 
     Attributes:
-        reconstruction: (b, m, ...) what a healthy scan would look like there, also where a modality is missing.
-        log_variance: (b, m, ...) logarithm of the variance that the network expects of its reconstruction.
+        reconstruction: (b, m, ...) the healthy scan, also where a modality is missing.
+        log_variance: (b, m, ...) logarithm of the expected variance of the reconstruction.
         anomaly: (b, 1, ...) logit of being anomalous.
         patches: (b, embedding, ...) unit-length embedding of every patch of 16 voxels a side.
         scan: (b, embedding) unit-length embedding of the scan.
-        detail: (b, features[0], ...) last features of the decoder, from which everything above but the embeddings is read.
+        detail: (b, features[0], ...) last features of the decoder, from which all but the
+            embeddings is computed.
     """
 
     reconstruction: Tensor
@@ -66,7 +69,7 @@ class NetworkOutput:
 
 
 class HybridNetwork(nn.Module):
-    """Scans of one patient, any subset of modalities → `NetworkOutput`.
+    """Map scans of one patient, any subset of modalities, to a `NetworkOutput`.
 
     Args:
         settings: its size.
@@ -95,7 +98,7 @@ class HybridNetwork(nn.Module):
             [TransformerBlock(f[-1], 4 * f[-1], s.heads) for _ in range(s.layers)]
         )
         self.normalise = nn.LayerNorm(f[-1])
-        self.context = nn.Identity()  # where explanations look after the transformer
+        self.context = nn.Identity()  # where explanations hook in after the transformer
         self.embed = nn.Linear(f[-1], s.embedding)
         self.decoder = nn.ModuleList(
             [stage(a + b, b) for a, b in zip(f[:0:-1], f[-2::-1], strict=True)]
@@ -104,14 +107,14 @@ class HybridNetwork(nn.Module):
 
     @property
     def multiple(self) -> int:
-        """Voxels along an axis must be a multiple of this."""
-        return 2 ** (len(self.settings.features) - 1)
+        """Return the number of which the voxels along each axis must be a multiple."""
+        return int(2 ** (len(self.settings.features) - 1))
 
     def forward(self, images: Tensor, present: Tensor) -> NetworkOutput:
-        """Look at a batch.
+        """Return the output for a batch.
 
         Args:
-            images: (b, m, ...) normalised; what a missing modality holds is not looked at.
+            images: (b, m, ...) normalised; the channel of a missing modality is not used.
             present: (b, m) 1 for the modalities that are there, else 0.
         """
         skips = self._detail(images, present)
@@ -134,11 +137,11 @@ class HybridNetwork(nn.Module):
         )
 
     def embedding(self, images: Tensor, present: Tensor) -> Tensor:
-        """(b, embedding) of the scans alone, without the decoder."""
+        """Return the embedding of each scan alone, (b, embedding), without the decoder."""
         return _of_scan(self._context(self._detail(images, present)[-1])[1])
 
     def _detail(self, images: Tensor, present: Tensor) -> list[Tensor]:
-        """Features of every stage."""
+        """Return the features of every stage of the encoder."""
         there = (
             present.to(images.dtype)
             .reshape(*present.shape, *(1,) * (images.ndim - 2))
@@ -152,7 +155,7 @@ class HybridNetwork(nn.Module):
         return stages
 
     def _context(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """Every patch after having seen all others: (b, c, ...) and its embedding (b, e, ...)."""
+        """Return every patch after the transformer, (b, c, ...), and its embedding (b, e, ...)."""
         grid = features.shape[2:]
         tokens = (features + self.position(features)).flatten(2).transpose(1, 2)
         for block in self.transformer:

@@ -1,4 +1,4 @@
-"""The anomaly model that ships: the hybrid network, and what its embeddings of healthy people look like."""
+"""The anomaly model that ships: the hybrid network and its embeddings of healthy patches."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from ..core.errors import BadSettings
 from ..core.settings import Device
-from .bundle import load_tensors, load_weights, metadata
+from .bundle import load_tensors, load_weights, read_metadata
+from .feature_density import HealthyPatches
 from .hybrid import CHANNELS, HybridNetwork, HybridSettings
 
 BUNDLE = "Model"
@@ -19,46 +20,43 @@ PATCHES = ("models", "healthy_patches.safetensors")
 
 @dataclass(frozen=True)
 class Model:
-    """Ready to look.
+    """Hold the network and what belongs to it.
 
     Attributes:
         network: in evaluation mode, on its device.
-        patches: ``mean`` (e,), ``precision`` (e, e), ``sample`` (n, e) of healthy patches' embeddings.
+        healthy_patches: embeddings of healthy patches, on the same device.
         version: of the bundle.
     """
 
     network: HybridNetwork
-    patches: dict[str, Tensor]
+    healthy_patches: HealthyPatches
     version: str
 
 
 def load_model(device: Device = Device.AUTO, bundle: str = BUNDLE) -> Model:
-    """The shipped model.
+    """Load the shipped model.
 
     Raises:
         FileNotFoundError: the installation is incomplete.
         DamagedModel: a file is not that of the bundle.
         BadSettings: no such device.
     """
-    about, where = metadata(bundle), torch_device(device)
+    metadata, where = read_metadata(bundle), torch_device(device)
     size: dict[str, Any] = {
-        k: tuple(v) if isinstance(v, list) else v for k, v in about["network_settings"].items()
+        k: tuple(v) if isinstance(v, list) else v for k, v in metadata["network_settings"].items()
     }
     network = HybridNetwork(HybridSettings(**size))
     load_weights(network, bundle)
     network = network.to(where, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
-    patches = {
-        name: values.to(where)
-        for name, values in load_tensors(bundle, PATCHES, "healthy_patches_sha256").items()
-    }
-    return Model(network, patches, about["version"])
+    tensors = load_tensors(bundle, PATCHES, "healthy_patches_sha256")
+    return Model(network, HealthyPatches(**tensors).to(where), metadata["version"])
 
 
 def torch_device(device: Device) -> torch.device:
-    """Where networks run: a GPU where there is one, unless told otherwise.
+    """Return the device on which networks run: a GPU where there is one, unless chosen otherwise.
 
     Raises:
-        BadSettings: a GPU is wanted where PyTorch finds none.
+        BadSettings: a GPU is chosen where PyTorch finds none.
     """
     if device is Device.AUTO:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -71,7 +69,7 @@ def torch_device(device: Device) -> torch.device:
 
 
 class StackedNetwork(nn.Module):
-    """The network as MONAI's tools want it: one tensor in, one out.
+    """Adapt the network to MONAI's tools: one tensor in, one out.
 
     Args:
         network: the hybrid; the shipped one by default.
@@ -82,9 +80,12 @@ class StackedNetwork(nn.Module):
         self.network = network or load_model(Device.CPU).network
 
     def forward(self, stacked: Tensor) -> Tensor:
-        """(b, 2m, j, i) scans and where each modality is there (1 or 0) → (b, 2m + 1, j, i) reconstruction, log variance, anomaly logit."""
+        """Return reconstruction, log variance and anomaly logit, (b, 2m + 1, j, i).
+
+        Args:
+            stacked: (b, 2m, j, i), scans and where each modality is there (1 or 0).
+        """
         m = len(CHANNELS)
-        out = self.network(
-            stacked[:, :m], (stacked[:, m:].flatten(2).mean(2) > 0.5).to(stacked.dtype)
-        )
+        present = (stacked[:, m:].flatten(2).mean(2) > 0.5).to(stacked.dtype)
+        out = self.network(stacked[:, :m], present)
         return torch.cat([out.reconstruction, out.log_variance, out.anomaly], 1)

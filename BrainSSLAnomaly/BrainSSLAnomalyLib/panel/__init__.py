@@ -1,27 +1,28 @@
-"""The parts of Slicer's panel, one class a section. This room and ``BrainSSLAnomaly.py`` alone know Qt."""
+"""The sections of Slicer's panel; Qt is used here and in ``BrainSSLAnomaly.py`` only."""
 
-from .explaining import Explaining
-from .export import Handover
-from .findings import Findings
-from .job_monitor import Run, environment, python
-from .layers import Layers
-from .scans import Scans
-from .setup import Care
-from .tuning import Tuning
+from .detection import DetectionSection
+from .explanation import ExplanationSection
+from .export import ExportSection
+from .findings import FindingsSection
+from .job_monitor import slicer_python, worker_environment
+from .layers import LayersSection
+from .scans import ScansSection
+from .setup import SetupSection
+from .tuning import TuningSection
 
 MENU_FILE = __file__.replace("__init__.py", "BrainSSLAnomalySubjectHierarchyPlugin.py")
-"""What Slicer loads for the right-click menu of the Data module; it wants a path."""
+"""Path of the plugin for the right-click menu of the Data module, which Slicer loads by path."""
 
 __all__ = [
     "MENU_FILE",
-    "Care",
-    "Explaining",
-    "Findings",
-    "Handover",
-    "Layers",
-    "Run",
-    "Scans",
-    "Tuning",
-    "environment",
-    "python",
+    "DetectionSection",
+    "ExplanationSection",
+    "ExportSection",
+    "FindingsSection",
+    "LayersSection",
+    "ScansSection",
+    "SetupSection",
+    "TuningSection",
+    "slicer_python",
+    "worker_environment",
 ]

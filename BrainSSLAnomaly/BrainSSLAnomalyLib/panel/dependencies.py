@@ -1,4 +1,7 @@
-"""Python packages that Slicer does not bring: which are missing, and how to get them. Nothing here is asked at start-up's expense."""
+"""Python packages that Slicer does not bring: which are missing, and how to install them.
+
+Slicer's own ``slicer.packaging`` (5.12) reads, checks and installs requirements.
+"""
 
 from __future__ import annotations
 
@@ -9,86 +12,104 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import slicer
 
 from ..core.errors import BrainSSLAnomalyError
 from ..core.resources import resource
 
+if TYPE_CHECKING:
+    from packaging.requirements import Requirement
+
 REQUESTER = "BrainSSLAnomaly"
 TORCH_VERSION = ">=2.2"
-KEPT = ("numpy", "SimpleITK", "torch")
-"""Never replaced while something else is installed: they are Slicer's own, or chosen for this computer."""
+PINNED = ("numpy", "SimpleITK", "torch")
+"""Never replaced while something else is installed: they are Slicer's own, or fit this computer."""
 
 
 class NoPyTorchExtension(BrainSSLAnomalyError):
-    """PyTorch comes through an extension of Slicer, which is not there."""
+    """Report that Slicer's extension PyTorch, through which PyTorch comes, is not installed."""
 
     def __init__(self) -> None:
         super().__init__(
             "PyTorch comes through Slicer's extension PyTorch",
-            "install that extension in the Extensions Manager, restart Slicer and press the button again",
+            "install that extension in the Extensions Manager, restart Slicer and press the button "
+            "again",
         )
 
-
-def needed() -> list[str]:
-    """Requirements of the statistical detector, as written in ``Resources/requirements.txt``."""
-    return _read("requirements.txt")
+    def __reduce__(self) -> tuple[type, tuple[str, ...]]:
+        return type(self), ()
 
 
-def needed_for_network() -> list[str]:
-    """What the hybrid network needs on top, PyTorch first."""
-    return [f"torch{TORCH_VERSION}", *_read("requirements-network.txt")]
+def requirements() -> list[Requirement]:
+    """Return what the statistical detector needs, from ``Resources/requirements.txt``."""
+    from slicer import packaging
+
+    return list(packaging.load_requirements(resource("requirements.txt")))
 
 
-def missing() -> list[str]:
-    """Those of `needed` that are not installed, or too old."""
-    return [requirement for requirement in needed() if not _there(requirement)]
+def network_requirements() -> list[Requirement]:
+    """Return what the network needs beside that, PyTorch first."""
+    from packaging.requirements import Requirement
+    from slicer import packaging
+
+    torch = Requirement(f"torch{TORCH_VERSION}")
+    return [torch, *packaging.load_requirements(resource("requirements-network.txt"))]
 
 
-def missing_for_network() -> list[str]:
-    """Those of `needed_for_network` that are not installed, or too old."""
-    return [requirement for requirement in needed_for_network() if not _there(requirement)]
+def missing() -> list[Requirement]:
+    """Return those of `requirements` that are not installed, or too old."""
+    return _missing(requirements())
+
+
+def missing_for_network() -> list[Requirement]:
+    """Return those of `network_requirements` that are not installed, or too old."""
+    return _missing(network_requirements())
+
+
+def _missing(wanted: Sequence[Requirement]) -> list[Requirement]:
+    from slicer import packaging
+
+    return [requirement for requirement in wanted if not packaging.pip_check(requirement)]
 
 
 def install() -> None:
-    """What is missing for the statistical detector; the caller has asked.
+    """Install what the statistical detector needs; the caller has asked the user.
 
     Raises:
-        RuntimeError, subprocess.CalledProcessError: it did not work.
+        RuntimeError, subprocess.CalledProcessError: it failed.
     """
     _install(missing())
 
 
 def install_network() -> None:
-    """PyTorch through its extension, in the build for this computer, then the rest; the caller has asked.
+    """Install PyTorch through its extension, then the rest; the caller has asked the user.
 
     Raises:
         NoPyTorchExtension: the extension is not installed.
-        RuntimeError, subprocess.CalledProcessError: it did not work.
+        RuntimeError, subprocess.CalledProcessError: it failed.
     """
-    if _torch_missing():
+    if _torch_is_missing():
         check_extension()
         from PyTorchUtils import PyTorchUtilsLogic
 
-        if (
-            PyTorchUtilsLogic().installTorch(
-                askConfirmation=False, torchVersionRequirement=TORCH_VERSION
-            )
-            is None
-        ):
+        torch = PyTorchUtilsLogic().installTorch(
+            askConfirmation=False, torchVersionRequirement=TORCH_VERSION
+        )
+        if torch is None:
             raise RuntimeError("PyTorch was not installed")
         importlib.invalidate_caches()
     _install([requirement for requirement in missing_for_network() if not _is_torch(requirement)])
 
 
 def check_extension() -> None:
-    """Whether PyTorch can be had, where it is missing.
+    """Check that PyTorch can be installed, where it is missing.
 
     Raises:
         NoPyTorchExtension: the extension is not installed.
     """
-    if _torch_missing():
+    if _torch_is_missing():
         try:
             importlib.import_module("PyTorchUtils")
         except ImportError:
@@ -96,44 +117,45 @@ def check_extension() -> None:
 
 
 def install_from(folder: Path) -> None:
-    """From a folder of wheels, without internet: what the statistics miss, and the network's packages where the folder has them.
+    """Install from a folder of wheels, without internet.
+
+    What the statistical detector needs, and what the network needs where the folder has it.
 
     Raises:
         subprocess.CalledProcessError: a wheel is missing or does not fit.
     """
     basic, network = missing(), missing_for_network()
-    for wanted in (basic, network if not basic or _any_in(folder, network) else []):
+    for wanted in (basic, network if not basic or _has_any(folder, network) else []):
         if wanted:
-            with _kept(wanted) as constraints:
+            names = [str(requirement) for requirement in wanted]
+            with _constraints(wanted) as constraints:
+                # slicer.packaging has no way to name a folder of wheels.
                 slicer.util.pip_install(
-                    ["--no-index", "--find-links", str(folder), *wanted, "-c", constraints]
+                    ["--no-index", "--find-links", str(folder), *names, "-c", constraints]
                 )
     importlib.invalidate_caches()
 
 
-def _install(wanted: Sequence[str]) -> None:
-    """Through Slicer's package manager where it has one (5.12), else by pip."""
+def _install(wanted: Sequence[Requirement]) -> None:
+    from slicer import packaging
+
     if not wanted:
         return
-    with _kept(wanted) as constraints:
-        try:
-            from slicer import packaging
-        except ImportError:
-            slicer.util.pip_install([*wanted, "-c", constraints])
-        else:
-            packaging.pip_ensure(
-                list(wanted), constraints=constraints, requester=REQUESTER, prompt_install=False
-            )
+    with _constraints(wanted) as constraints:
+        packaging.pip_ensure(
+            list(wanted), constraints=constraints, requester=REQUESTER, prompt_install=False
+        )
     importlib.invalidate_caches()
 
 
 @contextmanager
-def _kept(wanted: Sequence[str]) -> Iterator[str]:
-    """A file of constraints for pip: the versions of `KEPT` that are here, but for what is to be replaced."""
+def _constraints(wanted: Sequence[Requirement]) -> Iterator[str]:
+    """Yield a file of constraints for pip: the installed versions of `PINNED`."""
+    names = {requirement.name for requirement in wanted}
     lines = []
-    for name in KEPT:
-        version = _version(name)
-        if re.fullmatch(r"[\w.!+]+", version) and name not in map(_name, wanted):
+    for name in PINNED:
+        version = _installed_version(name)
+        if re.fullmatch(r"[\w.!+]+", version) and name not in names:
             lines.append(f"{name}=={version}\n")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "constraints.txt"
@@ -141,45 +163,23 @@ def _kept(wanted: Sequence[str]) -> Iterator[str]:
         yield str(path)
 
 
-def _read(name: str) -> list[str]:
-    lines = [
-        line.split("#")[0].strip()
-        for line in resource(name).read_text(encoding="utf-8").splitlines()
-    ]
-    return [line for line in lines if line]
+def _is_torch(requirement: Requirement) -> bool:
+    return requirement.name == "torch"
 
 
-def _name(requirement: str) -> str:
-    return requirement.split(">")[0]
-
-
-def _is_torch(requirement: str) -> bool:
-    return _name(requirement) == "torch"
-
-
-def _torch_missing() -> bool:
+def _torch_is_missing() -> bool:
     return any(map(_is_torch, missing_for_network()))
 
 
-def _any_in(folder: Path, wanted: Sequence[str]) -> bool:
-    """Whether the folder has a wheel of any of them."""
-    there = {path.name.split("-")[0].lower() for path in folder.glob("*.whl")}
-    return any(_name(requirement) in there for requirement in wanted)
+def _has_any(folder: Path, wanted: Sequence[Requirement]) -> bool:
+    """Return whether the folder has a wheel of any of them."""
+    wheels = {path.name.split("-")[0].lower() for path in folder.glob("*.whl")}
+    return any(requirement.name in wheels for requirement in wanted)
 
 
-def _there(requirement: str) -> bool:
-    name, wanted = re.fullmatch(r"([A-Za-z0-9_.-]+?)(?:>=([\d.]+))?", requirement).groups()  # type: ignore[union-attr]
-    version = _version(name)
-    return bool(version) and _numbers(version) >= _numbers(wanted or "0")
-
-
-def _version(name: str) -> str:
-    """Empty where it is not installed."""
+def _installed_version(name: str) -> str:
+    """Return the installed version of a package, or an empty text."""
     try:
         return metadata.version(name) or ""
     except metadata.PackageNotFoundError:
         return ""
-
-
-def _numbers(version: str) -> tuple[int, ...]:
-    return tuple(int(n) for n in re.findall(r"\d+", version)[:3])

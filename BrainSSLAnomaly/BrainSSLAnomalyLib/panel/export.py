@@ -1,4 +1,4 @@
-"""Section "Hand over": to the Segment Editor, to files, to a report."""
+"""Section "Export": to the Segment Editor, to files, to a report."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from slicer.i18n import tr as _
 from ..core.errors import BrainSSLAnomalyError
 
 
-class Handover:
-    """The buttons that take results elsewhere.
+class ExportSection:
+    """Take results elsewhere.
 
     Args:
         ui: the panel's widgets by name.
@@ -24,44 +24,42 @@ class Handover:
         self._ui = ui
         self._session: Any = None
         ui.editButton.connect("clicked()", self.edit)
-        ui.saveMaskButton.connect("clicked()", self._on_save)
-        ui.reportButton.connect("clicked()", self._on_report)
+        ui.saveMaskButton.connect("clicked()", self._on_save_mask)
+        ui.reportButton.connect("clicked()", self._on_save_report)
 
-    def offer(self, session: Any) -> None:
-        """The session whose results are meant, or None."""
+    def setSession(self, session: Any) -> None:
+        """Set the session whose results are exported, or None."""
         self._session = session
+        is_there = session is not None and session.results.segmentation is not None
         for button in (self._ui.editButton, self._ui.saveMaskButton, self._ui.reportButton):
-            button.enabled = session is not None and session.results.segmentation is not None
+            button.enabled = is_there
 
     def edit(self) -> None:
-        """The Segment Editor, with segmentation and scan set."""
+        """Open the Segment Editor with segmentation and scan set."""
         results = self._session.results
         slicer.util.selectModule("SegmentEditor")
         node = slicer.modules.segmenteditor.widgetRepresentation().self().parameterSetNode
         node.SetAndObserveSegmentationNode(results.segmentation)
         node.SetAndObserveSourceVolumeNode(results.reference)
 
-    def _on_save(self) -> None:
+    def _on_save_mask(self) -> None:
         from ..scene.saving import save_mask
 
         kinds = _("Segmentation") + " (*.seg.nrrd);;NIfTI (*.nii.gz)"
         results = self._session.results
-        name = _chosen(
-            qt.QFileDialog.getSaveFileName(
-                self._window(), _("Save mask"), f"{results.segmentation.GetName()}.seg.nrrd", kinds
-            )
-        )
+        default = f"{results.segmentation.GetName()}.seg.nrrd"
+        name = ask_file_name(self._window(), _("Save mask"), default, kinds)
         if name:
             if not name.endswith((".nii", ".nii.gz", ".nrrd")):
                 name += ".seg.nrrd"
-            self._try(lambda: save_mask(results.segmentation, results.reference, Path(name)))
+            path = Path(name)
+            self._try(lambda: save_mask(results.segmentation, results.reference, path))
 
-    def _on_report(self) -> None:
+    def _on_save_report(self) -> None:
         from ..scene.saving import save_report
 
-        folder = qt.QFileDialog.getExistingDirectory(
-            self._window(), _("Folder to put the report into")
-        )
+        title = _("Folder to put the report into")
+        folder = qt.QFileDialog.getExistingDirectory(self._window(), title)
         if folder:
             target = Path(folder) / f"{self._session.results.name}_anomalies"
             self._try(lambda: self._open(save_report(self._session, target)))
@@ -79,6 +77,10 @@ class Handover:
         return self._ui.editButton.window()
 
 
-def _chosen(answer: Any) -> str:
-    """A file dialog's answer: PythonQt gives the name, other bindings a pair."""
+def ask_file_name(parent: Any, title: str, default: str, kinds: str) -> str:
+    """Return the file that the user chooses to save to, or an empty text.
+
+    PythonQt returns the name alone, other bindings a pair.
+    """
+    answer = qt.QFileDialog.getSaveFileName(parent, title, default, kinds)
     return str(answer[0] if isinstance(answer, tuple) else answer)

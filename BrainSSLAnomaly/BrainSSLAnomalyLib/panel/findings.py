@@ -1,4 +1,4 @@
-"""Section "Findings": the table, jumping, accepting and rejecting."""
+"""Section "Findings": the table, jumping to a finding, accepting and rejecting."""
 
 from __future__ import annotations
 
@@ -10,28 +10,33 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
+from .export import ask_file_name
 
-class Findings:
-    """The table of one session.
+PLACE_COLUMN, PLACE_WIDTH = 1, 150
+"""Column of the place, and its largest width in pixels."""
+
+
+class FindingsSection:
+    """Show the findings of one session in a table.
 
     Args:
         ui: the panel's widgets by name.
-        review: called with numbers of findings, and whether they are rejected.
-        looked_at: called with the number of the finding that a reader has selected.
+        on_review: receives numbers of findings, and whether they are rejected.
+        on_select: receives the number of the finding that the reader has selected.
     """
 
     def __init__(
         self,
         ui: Any,
-        review: Callable[[Sequence[int], bool], None],
-        looked_at: Callable[[int], None],
+        on_review: Callable[[Sequence[int], bool], None],
+        on_select: Callable[[int], None],
     ) -> None:
         self._ui = ui
-        self._review = review
-        self._looked_at = looked_at
+        self._on_review = on_review
+        self._on_finding = on_select
         self._session: Any = None
-        self._busy = False
-        ui.findingsTable.connect("itemSelectionChanged()", self._on_select)
+        self._is_filling = False
+        ui.findingsTable.connect("itemSelectionChanged()", self._on_selection)
         ui.acceptButton.connect("clicked()", self.accept)
         ui.rejectButton.connect("clicked()", self.reject)
         ui.copyButton.connect("clicked()", self._on_copy)
@@ -39,103 +44,107 @@ class Findings:
         self._keys = [self._shortcut("A", self.accept), self._shortcut("R", self.reject)]
 
     def show(self, session: Any) -> None:
-        """The findings of a session, or none; the selected one stays selected."""
+        """Show the findings of a session, or none; the selected one stays selected."""
         self._session = session
         table = self._ui.findingsTable
-        chosen = self.selected()
-        found = session.findings if session else ()
-        gone = session.rejected if session else frozenset()
-        self._busy = True
-        table.setRowCount(len(found))
-        for row, finding in enumerate(found):
-            unusual = "; ".join(d.words for d in finding.deviations[:2])
-            cells = (
-                f"{finding.number}", finding.place, f"{finding.volume_ml:.2f}", f"{finding.peak_score:.3f}",
-                _("rejected") if finding.number in gone else "", _(finding.certainty), unusual,
-            )  # fmt: skip
-            for column, text in enumerate(cells):
-                item = qt.QTableWidgetItem(text)
-                item.setToolTip(text)
-                if finding.number in gone:
-                    font = item.font()
-                    font.setStrikeOut(True)
-                    item.setFont(font)
-                table.setItem(row, column, item)
-        if chosen and chosen[0] <= len(found):
-            table.selectRow(chosen[0] - 1)
+        selected = self.selected()
+        findings = session.findings if session else ()
+        rejected = session.rejected if session else frozenset()
+        self._is_filling = True
+        table.setRowCount(len(findings))
+        for row, finding in enumerate(findings):
+            self._fill_row(row, finding, finding.number in rejected)
+        if selected and selected[0] <= len(findings):
+            table.selectRow(selected[0] - 1)
         table.resizeColumnsToContents()
-        table.setColumnWidth(1, min(table.columnWidth(1), 150))
-        self._busy = False
-        self._ui.totalsLabel.text = self._totals(found, gone)
+        table.setColumnWidth(PLACE_COLUMN, min(table.columnWidth(PLACE_COLUMN), PLACE_WIDTH))
+        self._is_filling = False
+        self._ui.totalsLabel.text = self._totals(findings, rejected)
         for button in (self._ui.copyButton, self._ui.csvButton):
-            button.enabled = bool(found)
-        self._enable()
+            button.enabled = bool(findings)
+        self._enable_review()
 
     def selected(self) -> list[int]:
-        """Numbers of the selected findings."""
+        """Return the numbers of the selected findings."""
         rows = {index.row() for index in self._ui.findingsTable.selectionModel().selectedRows()}
         return [row + 1 for row in sorted(rows)]
 
     def accept(self) -> None:
         """Put the selected findings back into the mask."""
-        self._mark(False)
+        self._review_selected(is_rejected=False)
 
     def reject(self) -> None:
         """Take the selected findings out of the mask."""
-        self._mark(True)
+        self._review_selected(is_rejected=True)
 
     def text(self) -> str:
-        """All findings as comma-separated values."""
+        """Return all findings as comma-separated values."""
         from ..report.tables import findings_csv
 
-        return findings_csv(
-            self._session.findings, list(self._session.detection.zscores), self._session.rejected
+        session = self._session
+        return findings_csv(session.findings, list(session.detection.zscores), session.rejected)
+
+    def _fill_row(self, row: int, finding: Any, is_rejected: bool) -> None:
+        cells = (
+            f"{finding.number}",
+            finding.place,
+            f"{finding.volume_ml:.2f}",
+            f"{finding.peak_score:.3f}",
+            _("rejected") if is_rejected else "",
+            _(finding.confidence),
+            "; ".join(d.words for d in finding.deviations[:2]),
         )
+        for column, text in enumerate(cells):
+            item = qt.QTableWidgetItem(text)
+            item.setToolTip(text)
+            if is_rejected:
+                font = item.font()
+                font.setStrikeOut(True)
+                item.setFont(font)
+            self._ui.findingsTable.setItem(row, column, item)
 
-    def _mark(self, rejected: bool) -> None:
+    def _review_selected(self, *, is_rejected: bool) -> None:
         if self._session and self.selected():
-            self._review(self.selected(), rejected)
+            self._on_review(self.selected(), is_rejected)
 
-    def _totals(self, found: Sequence[Any], gone: frozenset[int]) -> str:
+    def _totals(self, findings: Sequence[Any], rejected: frozenset[int]) -> str:
         if self._session is None:
             return ""
-        if not found:
-            return _("Nothing reaches the threshold.")
-        return _("Findings: {count}, of which {rejected} rejected. Accepted: {ml} ml.").format(
-            count=len(found), rejected=len(gone), ml=f"{self._session.total_ml():.2f}"
-        )
+        if not findings:
+            return str(_("Nothing reaches the threshold."))
+        text = _("Findings: {count}, of which {rejected} rejected. Accepted: {ml} ml.")
+        ml = f"{self._session.accepted_ml:.2f}"
+        return str(text.format(count=len(findings), rejected=len(rejected), ml=ml))
 
-    def _on_select(self) -> None:
-        from ..scene import jump
+    def _on_selection(self) -> None:
+        from ..scene import jump_to
 
-        self._enable()
-        chosen = self.selected()
-        if not self._busy and self._session and len(chosen) == 1:
-            jump(self._session.findings[chosen[0] - 1].peak_ras)
-            self._looked_at(chosen[0])
+        self._enable_review()
+        selected = self.selected()
+        if not self._is_filling and self._session and len(selected) == 1:
+            jump_to(self._session.findings[selected[0] - 1].peak_ras)
+            self._on_finding(selected[0])
 
-    def _enable(self) -> None:
-        chosen = bool(self._session and self.selected())
-        self._ui.acceptButton.enabled = chosen
-        self._ui.rejectButton.enabled = chosen
+    def _enable_review(self) -> None:
+        is_possible = bool(self._session and self.selected())
+        self._ui.acceptButton.enabled = is_possible
+        self._ui.rejectButton.enabled = is_possible
 
     def _on_copy(self) -> None:
         qt.QApplication.clipboard().setText(self.text())
 
     def _on_csv(self) -> None:
-        from ..imageio import write_text
+        from ..core.files import write_text
 
-        name = qt.QFileDialog.getSaveFileName(
-            self._ui.csvButton.window(), _("Save findings"), "findings.csv", "CSV (*.csv)"
-        )
-        name = name[0] if isinstance(name, tuple) else name
+        window = self._ui.csvButton.window()
+        name = ask_file_name(window, _("Save findings"), "findings.csv", "CSV (*.csv)")
         if name:
             try:
                 write_text(Path(name), self.text())
             except OSError as error:
-                slicer.util.errorDisplay(
-                    _("The table cannot be written: {why}.").format(why=error.strerror or error)
-                )
+                reason = error.strerror or error
+                message = _("The table cannot be written: {why}.").format(why=reason)
+                slicer.util.errorDisplay(message)
 
     def _shortcut(self, key: str, act: Callable[[], None]) -> Any:
         shortcut = qt.QShortcut(qt.QKeySequence(key), self._ui.findingsTable)

@@ -1,146 +1,78 @@
-"""Section "Detect anomalies": how to detect; progress, cancel and log of the worker."""
+"""Polling of a worker job by a timer of Qt."""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import qt
 import slicer
-from slicer.i18n import tr as _
 
-from ..core.settings import AnatomySource, DetectionSettings, DetectorName, Device
-
-EVERY_MS = 200
+INTERVAL_MS = 200
 
 
-def python() -> str:
-    """Slicer's interpreter without its windows; this one where there is none (tests)."""
+def slicer_python() -> str:
+    """Return Slicer's interpreter without its windows; empty where there is none (tests)."""
     return shutil.which("PythonSlicer") or ""
 
 
-def environment() -> dict[str, str] | None:
-    """What Slicer itself was started with: its launcher adds the rest again."""
-    return dict(slicer.util.startupEnvironment()) if python() else None
+def worker_environment() -> dict[str, str] | None:
+    """Return the environment that Slicer was started with: its launcher adds the rest again."""
+    return dict(slicer.util.startupEnvironment()) if slicer_python() else None
 
 
-class Run:
-    """Follows one job at a time.
+class JobMonitor:
+    """Poll one job at a time until it ends; the job is closed in the end.
 
     Args:
-        ui: the panel's widgets by name.
+        on_running: receives job and state at every poll.
     """
 
-    def __init__(self, ui: Any) -> None:
-        self._ui = ui
-        self._job: Any = None
-        self._done: Callable[[], None] | None = None
-        self._ended: Callable[[], None] | None = None
+    def __init__(self, on_running: Callable[[Any, Any], None] | None = None) -> None:
+        self._on_running = on_running
+        self._on_ended: Callable[[Any, Any], None] | None = None
+        self.job: Any = None
         self._timer = qt.QTimer()
-        self._timer.setInterval(EVERY_MS)
-        self._timer.connect("timeout()", self._look)
-        ui.cancelButton.connect("clicked()", self.cancel)
-        ui.detectorSelector.connect("currentIndexChanged(int)", self._on_detector)
+        self._timer.setInterval(INTERVAL_MS)
+        self._timer.connect("timeout()", self._poll)
 
     @property
-    def running(self) -> bool:
-        """Whether a job is under way."""
-        return self._job is not None
+    def is_running(self) -> bool:
+        """Return whether there is a job."""
+        return self.job is not None
 
-    def nameDetectors(self) -> None:
-        """Words instead of the values that the parameter node has just filled in; it goes by their order and keeps the values."""
-        words = {
-            DetectorName.AUTO: _("Automatic"),
-            DetectorName.HYBRID: _("Network (hybrid)"),
-            DetectorName.STATISTICAL: _("Statistics"),
-        }
-        for index, detector in enumerate(DetectorName):
-            self._ui.detectorSelector.setItemText(index, words[detector])
-
-    def settings(self, parameters: Any) -> DetectionSettings:
-        """What the parameter node says of how to detect."""
-        return DetectionSettings(
-            detector=DetectorName(parameters.detector),
-            correct_bias=parameters.correctBias,
-            anatomy=AnatomySource(parameters.anatomy),
-            test_time=parameters.testTime,
-            device=Device(parameters.device),
-        )
-
-    def follow(self, job: Any, done: Callable[[], None], ended: Callable[[], None]) -> None:
-        """Show a job until it ends.
+    def follow(self, job: Any, on_ended: Callable[[Any, Any], None]) -> None:
+        """Poll a started job; one that was followed before is stopped.
 
         Args:
-            job: a started `Job`; closed here in the end.
-            done: called when it has brought results.
-            ended: called afterwards, and when it has not.
+            job: a started `Job`.
+            on_ended: receives job and state once, before the job is closed.
         """
-        self._job, self._done, self._ended = job, done, ended
-        self._show(True)
+        self.stop()
+        self.job, self._on_ended = job, on_ended
         self._timer.start()
 
-    def cancel(self, now: bool = False) -> None:
-        """Ask the worker to stop.
+    def stop(self) -> None:
+        """End the job at once, without a call of ``on_ended``."""
+        self._timer.stop()
+        job, self.job, self._on_ended = self.job, None, None
+        if job is not None:
+            job.close()
 
-        Args:
-            now: do not wait for it; nobody is told.
-        """
-        if self._job is None:
-            return
-        self._job.cancel()
-        self._ui.cancelButton.enabled = False
-        self._ui.statusMessage.text = _("Stopping ...")
-        if now:
-            self._finish(_("Cancelled."))
-
-    def say(self, sentences: Sequence[str]) -> None:
-        """Warnings of a detection, below the button."""
-        self._ui.statusMessage.text = "\n".join(sentences) or _("Done.")
-
-    def _on_detector(self, *_unused: object) -> None:
-        """What only the network listens to is greyed where it does not look."""
-        looks = self._ui.detectorSelector.currentIndex != list(DetectorName).index(
-            DetectorName.STATISTICAL
-        )
-        self._ui.deviceSelector.enabled = looks
-        self._ui.testTimeCheckBox.enabled = looks
-
-    def _look(self) -> None:
-        state = self._job.poll()
-        if self._ui.logText.toPlainText() != self._job.log:
-            self._ui.logText.setPlainText(self._job.log)
+    def _poll(self) -> None:
+        state = self.job.poll()
+        if self._on_running is not None:
+            self._on_running(self.job, state)
         if state.status.value == "running":
-            self._ui.progressBar.value = int(100 * state.fraction)
-            left = (
-                ""
-                if state.seconds_left is None
-                else _(", {seconds} s left").format(seconds=round(state.seconds_left))
-            )
-            if self._ui.cancelButton.enabled:
-                self._ui.statusMessage.text = state.stage + left
             return
         self._timer.stop()
-        if state.status.value == "done" and self._done:
-            self._ui.statusMessage.text = _("Done.")
-            self._done()
-            self._finish(None)
-        else:
-            self._finish(state.sentence or _("Cancelled. Nothing has changed."))
-
-    def _finish(self, sentence: str | None) -> None:
-        self._timer.stop()
-        job, ended = self._job, self._ended
-        self._job = self._done = self._ended = None
-        job.close()
-        self._show(False)
-        if sentence is not None:
-            self._ui.statusMessage.text = sentence
-        if ended:
-            ended()
-
-    def _show(self, running: bool) -> None:
-        self._ui.progressBar.value = 0
-        self._ui.progressBar.visible = running
-        self._ui.cancelButton.visible = running
-        self._ui.cancelButton.enabled = running
+        job, on_ended = self.job, self._on_ended
+        try:
+            if on_ended is not None:
+                on_ended(job, state)
+        finally:
+            if self.job is job:
+                self.stop()
+            else:
+                job.close()

@@ -1,4 +1,4 @@
-"""The made patient in the Sample Data module: no download, no internet."""
+"""The synthetic patient in the Sample Data module: no download, no internet."""
 
 from __future__ import annotations
 
@@ -32,12 +32,15 @@ def register(icon: str) -> None:
 
 
 def load(spacing: float = 2.0) -> list[Any]:
-    """FLAIR, T1 and T2 of the made patient as volume nodes under one patient and study, the FLAIR shown.
+    """Add FLAIR, T1 and T2 of the synthetic patient to the scene, under one patient and study.
 
     Args:
         spacing: edge of the voxels, in mm.
+
+    Returns:
+        The volume nodes, the FLAIR first, which is shown.
     """
-    from ..phantom.patient import synthetic_patient
+    from ..phantom import synthetic_patient
 
     with slicer.util.WaitCursor():
         study, _truth = synthetic_patient(spacing=spacing)
@@ -47,9 +50,8 @@ def load(spacing: float = 2.0) -> list[Any]:
     nodes = []
     for modality in study.modalities:
         volume = study.scans[modality].volume
-        node = slicer.util.addVolumeFromArray(
-            volume.array, ijkToRAS=volume.affine, name=f"Synthetic {modality.value}"
-        )
+        name = f"Synthetic {modality.value}"
+        node = slicer.util.addVolumeFromArray(volume.array, ijkToRAS=volume.affine, name=name)
         node.CreateDefaultDisplayNodes()
         item = tree.GetItemByDataNode(node) or tree.CreateItem(visit, node)
         tree.SetItemParent(item, visit)

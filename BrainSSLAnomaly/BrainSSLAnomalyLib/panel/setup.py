@@ -1,9 +1,9 @@
-"""What keeps users going: missing packages, the self-check, errors in plain words, and questions before anything is lost."""
+"""Setup: missing packages, the setup check, errors in plain words, questions before a loss."""
 
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
@@ -17,81 +17,83 @@ from .. import __version__
 from ..core.errors import BrainSSLAnomalyError
 from . import dependencies
 
+CHECK_SPACING_MM = 4.0
+"""Voxels of the synthetic patient of the setup check."""
 
-class Care:
+
+class SetupSection:
     """The buttons below the log, and every message box.
 
     Args:
         ui: the panel's widgets by name.
-        run: follows the self-check's worker.
+        detection: the section that follows the worker of the setup check.
     """
 
-    def __init__(self, ui: Any, run: Any) -> None:
+    def __init__(self, ui: Any, detection: Any) -> None:
         self._ui = ui
-        self._run = run
+        self._detection = detection
         ui.installButton.connect("clicked()", self.install)
         ui.networkButton.connect("clicked()", self.installNetwork)
         ui.wheelsButton.connect("clicked()", self._on_wheels)
-        ui.selfCheckButton.connect("clicked()", self.check)
+        ui.setupCheckButton.connect("clicked()", self.check)
 
     @contextmanager
-    def explained(self) -> Iterator[None]:
-        """What goes wrong within is said in one sentence below the button; what should not happen is said in full."""
+    def showingErrors(self) -> Iterator[None]:
+        """Show an expected error in one sentence below the button; other errors pass."""
         try:
             yield
         except BrainSSLAnomalyError as error:
             self._ui.statusMessage.text = str(error)
         except ImportError as error:
-            missing = error.name or str(error)
-            self._ui.statusMessage.text = _(
-                "The Python package {name} is missing: press Install."
-            ).format(name=missing)
+            name = error.name or str(error)
+            message = _("The Python package {name} is missing: press Install.")
+            self._ui.statusMessage.text = message.format(name=name)
 
-    def sayWhatIsMissing(self) -> None:
-        """At start: which packages have to be installed before the first detection, and what works without those of the network."""
+    def showMissing(self) -> None:
+        """Show which packages have to be installed before the first detection."""
         missing = dependencies.missing()
         self._offer(missing, dependencies.missing_for_network())
         if missing:
-            self._ui.statusMessage.text = _(
-                "To be installed before the first detection: {names}."
-            ).format(names=", ".join(missing))
+            message = _("To be installed before the first detection: {names}.")
+            self._ui.statusMessage.text = message.format(names=", ".join(map(str, missing)))
 
-    def ready(self) -> bool:
-        """Whether everything is installed; asks and installs when not."""
+    def isReady(self) -> bool:
+        """Return whether everything is installed; asks and installs when not."""
         return not dependencies.missing() or self.install()
 
     def install(self) -> bool:
-        """Ask, and install what is missing."""
+        """Ask, install what is missing, and return whether nothing is missing any more."""
         missing = dependencies.missing()
         question = _(
             "These Python packages will be downloaded and installed into Slicer:\n\n{names}"
-        ).format(names="\n".join(missing))
+        ).format(names="\n".join(map(str, missing)))
         if missing and slicer.util.confirmOkCancelDisplay(question):
             self._try_install(dependencies.install)
         return not dependencies.missing()
 
     def installNetwork(self) -> None:
-        """Ask, and install what the network needs on top of the statistics."""
+        """Ask, and install what the network needs beside the statistics."""
         missing = dependencies.missing_for_network()
-        big = any(requirement.startswith("torch") for requirement in missing)
-        size = _("about 0.3 GB, with an NVIDIA graphics card about 3 GB") if big else _("a few MB")
+        is_large = any(requirement.name == "torch" for requirement in missing)
+        large = _("about 0.3 GB, with an NVIDIA graphics card about 3 GB")
         question = _(
-            "For the network these Python packages will be downloaded ({size}) and installed into Slicer, which can take some minutes:"
-            "\n\n{names}\n\nThe statistical detector works without them."
-        ).format(size=size, names="\n".join(missing))
-        with self.explained():
+            "For the network these Python packages will be downloaded ({size}) and installed into "
+            "Slicer, which can take some minutes:\n\n{names}\n\nThe statistical detector works "
+            "without them."
+        ).format(size=large if is_large else _("a few MB"), names="\n".join(map(str, missing)))
+        with self.showingErrors():
             dependencies.check_extension()
             if missing and slicer.util.confirmOkCancelDisplay(question):
                 self._try_install(dependencies.install_network)
 
     def mayReplace(self, results: Any) -> bool:
-        """A segmentation has been edited by hand: whether a new one may be started beside it."""
+        """Ask about a segmentation that was edited by hand; return whether a new one may start."""
         question = _(
             "{name} has been edited by hand. Keep it as it is, and start a new segmentation? "
             "With No, the edited one stays, and does not follow the sliders."
         ).format(name=results.segmentation.GetName())
         if slicer.util.confirmYesNoDisplay(question):
-            results.let_go_of_segmentation()
+            results.release_segmentation()
             return True
         self._ui.statusMessage.text = _(
             "The segmentation was edited by hand and does not follow the sliders."
@@ -99,15 +101,13 @@ class Care:
         return False
 
     def versions(self) -> str:
-        """For a report of a problem: what runs here."""
+        """Return the versions of everything that runs here, for a problem report."""
         lines = [
             f"BrainSSLAnomaly {__version__}",
             f"Python {platform.python_version()} on {platform.platform()}",
         ]
-        listed = (
-            r.split(">")[0] for r in (*dependencies.needed(), *dependencies.needed_for_network())
-        )
-        for name in ("numpy", "SimpleITK", *listed):
+        listed = [*dependencies.requirements(), *dependencies.network_requirements()]
+        for name in ("numpy", "SimpleITK", *(requirement.name for requirement in listed)):
             try:
                 lines.append(f"{name} {metadata.version(name)}")
             except metadata.PackageNotFoundError:
@@ -115,54 +115,50 @@ class Care:
         return "\n".join(lines)
 
     def check(self) -> None:
-        """Versions, and the detector on a small synthetic patient, in the worker."""
+        """Show versions, and run the detector on a small synthetic patient in the worker."""
         self._ui.logBox.collapsed = False
         self._ui.logText.setPlainText(self.versions())
-        with self.explained():
-            if self._run.running or not self.ready():
+        with self.showingErrors():
+            if self._detection.is_running or not self.isReady():
                 return
-            from ..core.settings import DetectionSettings, SegmentationSettings
+            from ..core.settings import DetectionSettings
             from ..core.study import Study
             from ..jobs import start_detection
-            from ..phantom.patient import synthetic_patient
-            from .job_monitor import environment, python
+            from ..phantom import synthetic_patient
+            from .job_monitor import slicer_python, worker_environment
 
-            patient, truth = synthetic_patient(spacing=4.0)
+            patient, truth = synthetic_patient(spacing=CHECK_SPACING_MM)
             study = Study({patient.reference.modality: patient.reference})
-            job = start_detection(
-                study, DetectionSettings(), SegmentationSettings(), python(), environment()
-            )
-            self._ui.selfCheckButton.enabled = False
-            self._run.follow(job, lambda: self._on_checked(job, truth), self._on_check_ended)
+            python, environment = slicer_python(), worker_environment()
+            job = start_detection(study, DetectionSettings(), python, environment)
+            self._ui.setupCheckButton.enabled = False
+            self._detection.follow(job, lambda: self._on_checked(job, truth), self._on_check_ended)
 
     def _on_checked(self, job: Any, truth: Any) -> None:
-        from ..core.settings import SegmentationSettings
+        from ..phantom import LESIONS
         from ..segmentation import segment
 
-        with self.explained():
-            found = segment(job.detection(), SegmentationSettings())
-            hit = bool((found.mask & (truth.array > 0)).any())
-            self._ui.statusMessage.text = (
-                _("Self-check passed.")
-                if hit
-                else _("Self-check failed: the made lesions were not found.")
-            )
-            counted = _("{count} findings in a made patient with 5 lesions").format(
-                count=len(found.findings)
-            )
+        with self.showingErrors():
+            segmentation = segment(job.result())
+            is_found = bool((segmentation.mask & (truth.array > 0)).any())
+            passed = _("Setup check passed.")
+            failed = _("Setup check failed: the lesions of the synthetic patient were not found.")
+            self._ui.statusMessage.text = passed if is_found else failed
+            message = _("{count} findings in a synthetic patient with {lesions} lesions")
+            count = len(segmentation.findings)
+            counted = message.format(count=count, lesions=len(LESIONS))
             self._ui.logText.setPlainText(f"{self.versions()}\n{counted}")
 
     def _on_check_ended(self) -> None:
-        self._ui.selfCheckButton.enabled = True
+        self._ui.setupCheckButton.enabled = True
 
     def _on_wheels(self) -> None:
-        folder = qt.QFileDialog.getExistingDirectory(
-            self._ui.wheelsButton.window(), _("Folder with the wheels")
-        )
+        window, title = self._ui.wheelsButton.window(), _("Folder with the wheels")
+        folder = qt.QFileDialog.getExistingDirectory(window, title)
         if folder:
             self._try_install(lambda: dependencies.install_from(Path(folder)))
 
-    def _try_install(self, act: Any) -> None:
+    def _try_install(self, act: Callable[[], None]) -> None:
         self._ui.statusMessage.text = _("Installing, which can take some minutes ...")
         self._ui.statusMessage.repaint()
         try:
@@ -171,22 +167,22 @@ class Care:
             self._ui.statusMessage.text = str(error)
         except Exception as error:  # pip fails in many ways, none of which may stop the panel
             self._ui.statusMessage.text = _(
-                "The packages could not be installed ({why}): check the internet connection, or install from a folder of wheels."
+                "The packages could not be installed ({why}): check the internet connection, or "
+                "install from a folder of wheels."
             ).format(why=error)
         else:
             self._ui.statusMessage.text = _("Installed. If a detection fails now, restart Slicer.")
-            self.sayWhatIsMissing()
+            self.showMissing()
             return
         self._offer(dependencies.missing(), dependencies.missing_for_network())
 
-    def _offer(self, missing: list[str], for_network: list[str]) -> None:
-        """Show the buttons that there is a use for."""
+    def _offer(self, missing: Sequence[Any], for_network: Sequence[Any]) -> None:
+        """Show the buttons that are of use."""
         self._ui.installButton.visible = bool(missing)
         self._ui.wheelsButton.visible = bool(missing or for_network)
         self._ui.networkButton.visible = bool(for_network)
         self._ui.networkMessage.visible = bool(for_network)
         if for_network:
-            name = for_network[0].split(">")[0].replace("torch", "PyTorch")
-            self._ui.networkMessage.text = _(
-                "Without {name} statistics and an atlas look instead of networks."
-            ).format(name=name)
+            name = for_network[0].name.replace("torch", "PyTorch")
+            message = _("Without {name} statistics and an atlas replace the networks.")
+            self._ui.networkMessage.text = message.format(name=name)

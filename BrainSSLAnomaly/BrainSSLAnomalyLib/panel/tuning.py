@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from dataclasses import replace
+from dataclasses import fields, replace
 from math import isclose
 from typing import Any
 
@@ -17,19 +17,11 @@ from ..core.settings import (
     default_segmentation,
 )
 from ..core.study import Modality
+from .parameters import camel_case, fill_widgets
 
 PAUSE_MS = 50
-_SLIDERS = (
-    "threshold",
-    "low",
-    "percentile",
-    "zscore",
-    "opening",
-    "closing",
-    "dilation",
-    "erosion",
-    "smallest",
-)
+"""Sliders that have rested this long have settled."""
+
 _ROWS = {
     ThresholdMethod.FIXED: {"threshold"},
     ThresholdMethod.PERCENTILE: {"percentile"},
@@ -37,108 +29,102 @@ _ROWS = {
     ThresholdMethod.OTSU: set(),
     ThresholdMethod.HYSTERESIS: {"threshold", "low"},
 }
-"""Sliders that a method listens to; the others are hidden."""
+"""Sliders that a method uses; the others are hidden."""
+
+_LEVELS = ("threshold", "low", "percentile", "zscore")
 
 
-class Tuning:
-    """Watches the sliders.
+class TuningSection:
+    """Watch the sliders.
 
     Args:
         ui: the panel's widgets by name.
-        moved: called at every step of a slider.
-        settled: called when the sliders have rested for `PAUSE_MS`.
+        on_moved: called at every step of a slider.
+        on_settled: called when the sliders have rested for `PAUSE_MS`.
     """
 
-    def __init__(self, ui: Any, moved: Callable[[], None], settled: Callable[[], None]) -> None:
+    def __init__(
+        self, ui: Any, on_moved: Callable[[], None], on_settled: Callable[[], None]
+    ) -> None:
         self._ui = ui
-        self._moved = moved
-        self._quiet = False
+        self._on_moved = on_moved
+        self._is_setting = False
         self._timer = qt.QTimer()
         self._timer.setSingleShot(True)
         self._timer.setInterval(PAUSE_MS)
-        self._timer.connect("timeout()", settled)
-        for name in _SLIDERS:
-            getattr(ui, f"{name}Slider").connect("valueChanged(double)", self._on_change)
+        self._timer.connect("timeout()", on_settled)
+        for group in (ThresholdSettings, MorphologySettings):
+            fill_widgets(ui, group)
+            for name in _slider_fields(group):
+                self._slider(name).connect("valueChanged(double)", self._on_change)
         ui.fillHolesCheckBox.connect("toggled(bool)", self._on_change)
         ui.methodSelector.connect("currentIndexChanged(int)", self._on_method)
 
     def settings(self) -> SegmentationSettings:
-        """What the sliders say. They are asked themselves: the parameter node hears of a move only after us."""
-        fill = self._ui.fillHolesCheckBox.checked
-        value = {name: getattr(self._ui, f"{name}Slider").value for name in _SLIDERS}
-        method = ThresholdMethod(
-            self._ui.methodSelector.currentText or ThresholdMethod.HYSTERESIS.value
-        )
-        low = min(value["low"], value["threshold"])
+        """Return the settings of the sliders: the parameter node learns of a move only after us."""
+        levels = {name: self._slider(name).value for name in _slider_fields(ThresholdSettings)}
+        levels["low"] = min(levels["low"], levels["threshold"])
+        method = self._ui.methodSelector.currentText or ThresholdMethod.HYSTERESIS.value
+        radii = {name: self._slider(name).value for name in _slider_fields(MorphologySettings)}
+        fill_holes = self._ui.fillHolesCheckBox.checked
         return SegmentationSettings(
-            ThresholdSettings(
-                method, value["threshold"], low, value["percentile"], value["zscore"]
-            ),
-            MorphologySettings(
-                value["opening"],
-                value["closing"],
-                value["dilation"],
-                value["erosion"],
-                fill,
-                value["smallest"],
-            ),
+            ThresholdSettings(method=ThresholdMethod(method), **levels),
+            MorphologySettings(fill_holes=fill_holes, **radii),
         )
 
-    def put(self, settings: SegmentationSettings) -> None:
-        """Set the sliders, without acting on it."""
-        cut, clean = settings.threshold, settings.morphology
-        values = (
-            cut.threshold, cut.low, cut.percentile, cut.zscore,
-            clean.opening_mm, clean.closing_mm, clean.dilation_mm, clean.erosion_mm, clean.min_volume_ml,
-        )  # fmt: skip
-        self._quiet = True
+    def setSettings(self, settings: SegmentationSettings) -> None:
+        """Move the sliders, without acting on it."""
+        self._is_setting = True
         try:
-            for name, value in zip(_SLIDERS, values, strict=True):
-                getattr(self._ui, f"{name}Slider").value = value
-            self._ui.fillHolesCheckBox.checked = clean.fill_holes
-            self._ui.methodSelector.setCurrentText(cut.method.value)
+            for group in (settings.threshold, settings.morphology):
+                for name in _slider_fields(type(group)):
+                    self._slider(name).value = getattr(group, name)
+            self._ui.fillHolesCheckBox.checked = settings.morphology.fill_holes
+            self._ui.methodSelector.setCurrentText(settings.threshold.method.value)
             self.showRows()
         finally:
-            self._quiet = False
+            self._is_setting = False
 
-    def suit(self, modalities: Collection[Modality]) -> None:
-        """Go to the default levels for these modalities, if the sliders stand at those for some others: what a user chose stays."""
+    def useDefaultsFor(self, modalities: Collection[Modality]) -> None:
+        """Move to the default levels of some modalities, unless the user has chosen others."""
         now = self.settings()
-        if any(_same(now.threshold, default_segmentation([m]).threshold) for m in Modality):
+        defaults = [default_segmentation([m]).threshold for m in Modality]
+        if any(_are_same(now.threshold, default) for default in defaults):
             levels = default_segmentation(modalities).threshold
-            self.put(
-                replace(
-                    now,
-                    threshold=replace(now.threshold, threshold=levels.threshold, low=levels.low),
-                )
-            )
+            threshold = replace(now.threshold, threshold=levels.threshold, low=levels.low)
+            self.setSettings(replace(now, threshold=threshold))
 
     def showRows(self) -> None:
-        """Only the sliders that the method listens to."""
-        wanted = _ROWS[self.settings().threshold.method]
-        for name in ("threshold", "low", "percentile", "zscore"):
+        """Show only the sliders that the method uses."""
+        used = _ROWS[self.settings().threshold.method]
+        for name in _LEVELS:
             for widget in (f"{name}Label", f"{name}Slider"):
-                getattr(self._ui, widget).visible = name in wanted
+                getattr(self._ui, widget).visible = name in used
 
     def stop(self) -> None:
         """Forget a pause that is under way."""
         self._timer.stop()
 
-    def _on_method(self, *_: object) -> None:
+    def _slider(self, name: str) -> Any:
+        return getattr(self._ui, f"{camel_case(name)}Slider")
+
+    def _on_method(self, *_unused: object) -> None:
         if self._ui.methodSelector.currentText:
             self.showRows()
             self._on_change()
 
-    def _on_change(self, *_: object) -> None:
-        if not self._quiet:
-            self._moved()
+    def _on_change(self, *_unused: object) -> None:
+        if not self._is_setting:
+            self._on_moved()
             self._timer.start()
 
 
-def _same(one: ThresholdSettings, other: ThresholdSettings) -> bool:
-    """As far as a slider can say."""
-    return (
-        one.method is other.method
-        and isclose(one.threshold, other.threshold)
-        and isclose(one.low, other.low)
-    )
+def _slider_fields(group: type) -> list[str]:
+    """Return the fields of a settings class that have a slider: its numbers."""
+    return [f.name for f in fields(group) if isinstance(f.default, float)]
+
+
+def _are_same(one: ThresholdSettings, other: ThresholdSettings) -> bool:
+    """Return whether two settings are the same, as exactly as a slider is."""
+    are_close = isclose(one.threshold, other.threshold) and isclose(one.low, other.low)
+    return one.method is other.method and are_close

@@ -1,7 +1,7 @@
-"""Scans as the scanner left them → aligned, bias-free, normalised images with their anatomy, and the way back."""
+"""Scans as the scanner left them → aligned, bias-free, normalised images with their anatomy."""
 
-from .parcellation import Look
+from .parcellation import AnatomyPredictor
 from .prepare import prepare
 from .prepared import PreparedStudy
 
-__all__ = ["Look", "PreparedStudy", "prepare"]
+__all__ = ["AnatomyPredictor", "PreparedStudy", "prepare"]

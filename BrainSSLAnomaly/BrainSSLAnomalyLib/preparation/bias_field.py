@@ -1,4 +1,4 @@
-"""The receive field of the scanner, estimated by N4 and taken out."""
+"""The bias field of the scanner: estimated by N4 and divided out."""
 
 from __future__ import annotations
 
@@ -9,19 +9,22 @@ from numpy.typing import NDArray
 from ..core.resampling import from_sitk, resample, to_sitk
 from ..core.study import Volume
 
+CONTROL_POINTS = 4
+"""Control points of the field along each axis: too few to follow a large tumour."""
 
-def log_bias_field(scan: Volume, mask: Volume) -> Volume | None:
-    """Natural logarithm of the multiplicative field, on the grid of ``scan``.
 
-    Tustison et al., N4ITK, IEEE TMI 29 (2010) 1310–1320. The field is kept stiff (4 control points an axis), so
-    that a large tumour is not mistaken for it.
+def estimate_log_bias_field(scan: Volume, mask: Volume) -> Volume | None:
+    """Return the natural logarithm of the multiplicative bias field.
+
+    Tustison et al., N4ITK, IEEE TMI 29 (2010) 1310–1320.
 
     Args:
         scan: a coarse copy (about 4 mm), with positive intensities inside the mask.
         mask: brain on the same grid, bool.
 
     Returns:
-        The field, or None where the scan has already been standardised to negative values: no field is left to find.
+        The field on the grid of ``scan``, or None where the scan has been standardised to negative
+        values: no field is left to estimate.
     """
     inside = scan.array[mask.array]
     if inside.size == 0 or np.percentile(inside, 2) <= 0:
@@ -30,7 +33,7 @@ def log_bias_field(scan: Volume, mask: Volume) -> Volume | None:
     n4 = sitk.N4BiasFieldCorrectionImageFilter()
     n4.SetMaximumNumberOfIterations([40, 20])
     n4.SetConvergenceThreshold(1e-4)
-    n4.SetNumberOfControlPoints([4, 4, 4])
+    n4.SetNumberOfControlPoints([CONTROL_POINTS] * 3)
     weights = sitk.Cast(to_sitk(mask, np.uint8), sitk.sitkUInt8)
     weights.CopyInformation(image)
     n4.Execute(image, weights)
@@ -39,9 +42,10 @@ def log_bias_field(scan: Volume, mask: Volume) -> Volume | None:
     return scan.with_array(np.clip(field, -1.0, 1.0).astype(np.float32))
 
 
-def remove_bias(scan: Volume, field: Volume | None) -> NDArray[np.float32]:
-    """The scan divided by the field, on its own grid."""
+def correct_bias_field(scan: Volume, log_field: Volume | None) -> NDArray[np.float32]:
+    """Return the scan divided by the field, on its own grid; as it is where there is no field."""
     array = np.asarray(scan.array, np.float32)
-    if field is None:
+    if log_field is None:
         return array
-    return (array / np.exp(resample(field, array.shape, scan.affine))).astype(np.float32)
+    corrected = array / np.exp(resample(log_field, scan.grid))
+    return np.asarray(corrected, np.float32)

@@ -1,6 +1,7 @@
-"""What the anatomy network has seen in a scan, and what follows from it: the brain, its tissues, its pose, the names of its places.
+"""The parcellation of a patient by the anatomy network, and what follows from it.
 
-The network itself comes in as a function: nothing here needs torch.
+Brain, tissues, pose and regions are derived from the predicted probability of each structure. The
+network comes in as a function: nothing here needs torch.
 """
 
 from __future__ import annotations
@@ -15,65 +16,86 @@ from scipy import ndimage
 from ..core.anatomy import (
     INTRACRANIAL,
     STRUCTURE_SPACING_MM,
-    TEMPLATE_AFFINE,
+    TEMPLATE_GRID,
     TISSUE_OF_STRUCTURE,
     Region,
     Structure,
     Tissue,
 )
+from ..core.grid import Grid, embed
 from ..core.study import Volume
 from .canonical import foreground
 from .template import Template
 
-Look = Callable[[NDArray[np.float32]], NDArray[np.float32]]
-"""(k, j, i) intensities with their median in the head at 1, on upright voxels of 2 mm → (18, k, j, i) probability of each `Structure`."""
+AnatomyPredictor = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+"""Maps (k, j, i) intensities, with their median in the head at 1, on upright voxels of 2 mm, to the
+(18, k, j, i) probability of each `Structure`."""
 
-BRIGHTEST = 6.0
+MAX_INTENSITY = 6.0
+"""Brighter voxels are clipped, in units of the median of the head."""
+
 WINDOW = (96, 96, 80)
-"""Voxels that the network is shown at once, as in training: 192 by 192 by 160 mm. On more or less of a head it fails."""
+"""Voxels that the network predicts from at once, as in training: 192 × 192 × 160 mm."""
 
-ABOVE_MM = 8.0
+MARGIN_ABOVE_MM = 8.0
 """Air above the crown in the first window."""
 
-S, R = Structure, Region
+_LOBES = ("FRONTAL", "PARIETAL", "TEMPORAL", "OCCIPITAL", "INSULA", "CINGULATE")
 
 
-def _sides(*names: str) -> dict[Structure, tuple[Region, ...]]:
+def _on_both_sides(structure: str, *regions: str) -> dict[Structure, tuple[Region, ...]]:
     return {
-        S[f"{side}_{names[0]}"]: tuple(R[f"{side}_{n}"] for n in names[1:])
+        Structure[f"{side}_{structure}"]: tuple(Region[f"{side}_{name}"] for name in regions)
         for side in ("LEFT", "RIGHT")
     }
 
 
-_LOBES = ("FRONTAL", "PARIETAL", "TEMPORAL", "OCCIPITAL", "INSULA", "CINGULATE")
 REGIONS_OF: dict[Structure, tuple[Region, ...]] = {
-    **_sides("CORTEX", *_LOBES),
-    **{s: (*regions, R.CORPUS_CALLOSUM) for s, regions in _sides("WHITE", *_LOBES).items()},
-    **_sides("STRIATUM", "CAUDATE", "LENTIFORM"),
-    **_sides("THALAMUS", "THALAMUS", "LENTIFORM"),  # with the pallidum
-    **_sides("HIPPOCAMPUS", "HIPPOCAMPUS", "AMYGDALA"),
-    **_sides("VENTRICLE", "LATERAL_VENTRICLE"),
-    **_sides("CEREBELLUM", "CEREBELLUM"),
-    S.MIDLINE_VENTRICLES: (R.THIRD_OR_FOURTH_VENTRICLE,),
-    S.BRAINSTEM: (R.LEFT_BRAINSTEM, R.RIGHT_BRAINSTEM),
+    **_on_both_sides("CORTEX", *_LOBES),
+    **{
+        structure: (*regions, Region.CORPUS_CALLOSUM)
+        for structure, regions in _on_both_sides("WHITE", *_LOBES).items()
+    },
+    **_on_both_sides("STRIATUM", "CAUDATE", "LENTIFORM"),
+    **_on_both_sides("THALAMUS", "THALAMUS", "LENTIFORM"),  # with the pallidum
+    **_on_both_sides("HIPPOCAMPUS", "HIPPOCAMPUS", "AMYGDALA"),
+    **_on_both_sides("VENTRICLE", "LATERAL_VENTRICLE"),
+    **_on_both_sides("CEREBELLUM", "CEREBELLUM"),
+    Structure.MIDLINE_VENTRICLES: (Region.THIRD_OR_FOURTH_VENTRICLE,),
+    Structure.BRAINSTEM: (Region.LEFT_BRAINSTEM, Region.RIGHT_BRAINSTEM),
 }
-"""What a voxel of each structure may be called; fluid outside the ventricles keeps the name of its neighbourhood."""
+"""Regions that a voxel of each structure may have; fluid outside the ventricles keeps the region of
+its neighbourhood."""
 
-_LANDMARKS: tuple[tuple[tuple[Structure, ...], tuple[Region, ...]], ...] = tuple(
-    ((S[f"{side}_{name}"],), REGIONS_OF[S[f"{side}_{name}"]])
-    for side in ("LEFT", "RIGHT")
-    for name in ("STRIATUM", "THALAMUS", "HIPPOCAMPUS", "VENTRICLE", "CEREBELLUM")
+_Landmark = tuple[tuple[Structure, ...], tuple[Region, ...]]
+
+_LANDMARKS: tuple[_Landmark, ...] = (
+    *(
+        ((Structure[f"{side}_{name}"],), REGIONS_OF[Structure[f"{side}_{name}"]])
+        for side in ("LEFT", "RIGHT")
+        for name in ("STRIATUM", "THALAMUS", "HIPPOCAMPUS", "VENTRICLE", "CEREBELLUM")
+    ),
+    *(
+        (
+            (Structure[f"{side}_WHITE"], Structure[f"{side}_CORTEX"]),
+            REGIONS_OF[Structure[f"{side}_WHITE"]],
+        )
+        for side in ("LEFT", "RIGHT")
+    ),
+    ((Structure.BRAINSTEM,), REGIONS_OF[Structure.BRAINSTEM]),
 )
-_LANDMARKS += tuple(
-    ((S[f"{s}_WHITE"], S[f"{s}_CORTEX"]), REGIONS_OF[S[f"{s}_WHITE"]]) for s in ("LEFT", "RIGHT")
-)
-_LANDMARKS += (((S.BRAINSTEM,), REGIONS_OF[S.BRAINSTEM]),)
-LEAST_LANDMARKS, LEAST_ML, LARGEST_RESIDUAL_MM = 8, 0.5, 8.0
+"""Structures whose centres are matched with those of the template's regions."""
+
+MIN_LANDMARKS = 8
+MIN_LANDMARK_ML = 0.5
+MAX_RESIDUAL_MM = 8.0
+SCALE_RANGE = (0.7, 1.4)
+"""A pose with fewer landmarks, a larger residual or another scale is not that of a brain."""
 
 
 @dataclass(frozen=True)
-class SeenAnatomy:
-    """Probability of each `Structure` on an upright 2 mm grid.
+class Parcellation:
+    """Hold the probability of each `Structure` on a canonical 2 mm grid.
 
     Attributes:
         probability: (18, k, j, i) float32, summing to 1.
@@ -84,144 +106,173 @@ class SeenAnatomy:
     affine: NDArray[np.float64]
 
     @property
-    def inside(self) -> Volume:
-        """Probability of being inside the skull."""
-        return Volume(1 - self.probability[S.OUTSIDE], self.affine)
+    def intracranial(self) -> Volume:
+        """Return the probability of being inside the skull."""
+        return Volume(1 - self.probability[Structure.OUTSIDE], self.affine)
 
-    def names(self) -> NDArray[np.uint8]:
-        """(k, j, i) the likeliest `Structure`."""
-        return self.probability.argmax(0).astype(np.uint8)
+    @property
+    def labels(self) -> NDArray[np.uint8]:
+        """Return the likeliest `Structure` of each voxel, (k, j, i)."""
+        labels: NDArray[np.uint8] = self.probability.argmax(0).astype(np.uint8)
+        return labels
+
+    def probability_of(self, *structures: Structure) -> Volume:
+        """Return the summed probability of some structures."""
+        return Volume(self.probability[list(structures)].sum(0), self.affine)
 
 
-def see(look: Look, scans: Iterable[Volume]) -> SeenAnatomy:
-    """Let the network look at scans of one patient; what it sees in each counts the same.
+def predict_parcellation(predictor: AnatomyPredictor, scans: Iterable[Volume]) -> Parcellation:
+    """Return the mean of the network's predictions for scans of one patient.
 
     Args:
-        look: the network.
-        scans: at least one, aligned, all on one upright grid of `STRUCTURE_SPACING_MM`.
+        predictor: the anatomy network.
+        scans: at least one, aligned, all on one canonical grid of `STRUCTURE_SPACING_MM`.
     """
-    looks = [_seen_in(look, scan) for scan in scans]
-    total = looks[0].probability.copy()
-    for other in looks[1:]:
+    predictions = [_predict(predictor, scan) for scan in scans]
+    total = predictions[0].probability.copy()
+    for other in predictions[1:]:
         total += other.probability
-    return SeenAnatomy(total / len(looks), looks[0].affine)
+    return Parcellation(total / len(predictions), predictions[0].affine)
 
 
-def _seen_in(look: Look, scan: Volume) -> SeenAnatomy:
-    """Two looks: the first below the crown, the second around the brain that the first has found."""
+def _predict(predictor: AnatomyPredictor, scan: Volume) -> Parcellation:
+    """Predict twice: in a window below the crown, then in one around the brain found there."""
     head = foreground(scan)
     if not head.any():
         head = np.ones(scan.array.shape, bool)
     array = scan.array - scan.array.min()
-    array = np.clip(array / max(float(np.median(array[head])), 1e-6), 0, BRIGHTEST).astype(
-        np.float32
-    )
+    array = np.clip(array / max(float(np.median(array[head])), 1e-6), 0, MAX_INTENSITY)
+    array = array.astype(np.float32)
     crown = int(np.nonzero(head.any((1, 2)))[0].max())
     upper = head[max(0, crown - WINDOW[0]) :]
-    middle = [float(n.mean()) for n in np.nonzero(upper)]
-    seen = _through_window(
-        look, array, (crown + ABOVE_MM / STRUCTURE_SPACING_MM - WINDOW[0] / 2, middle[1], middle[2])
-    )
-    inside = 1 - seen[S.OUTSIDE]
+    _, j, i = (float(n.mean()) for n in np.nonzero(upper))
+    height = crown + MARGIN_ABOVE_MM / STRUCTURE_SPACING_MM - WINDOW[0] / 2
+    predicted = _predict_in_window(predictor, array, (height, j, i))
+    inside = 1 - predicted[Structure.OUTSIDE]
     if inside.sum() > 1:
-        middle = [
-            float((np.arange(n) * inside.sum(axes)).sum() / inside.sum())
-            for n, axes in zip(inside.shape, _OTHER_AXES, strict=True)
-        ]
-        seen = _through_window(look, array, (middle[0], middle[1], middle[2]))
-    return SeenAnatomy(seen, scan.affine)
+        predicted = _predict_in_window(predictor, array, _centre_of_mass(inside))
+    return Parcellation(predicted, scan.affine)
 
 
 _OTHER_AXES = ((1, 2), (0, 2), (0, 1))
 
 
-def _through_window(
-    look: Look, array: NDArray[np.float32], middle: tuple[float, float, float]
+def _centre_of_mass(weight: NDArray[np.float32]) -> tuple[float, float, float]:
+    total = weight.sum()
+    k, j, i = (
+        float((np.arange(n) * weight.sum(axes)).sum() / total)
+        for n, axes in zip(weight.shape, _OTHER_AXES, strict=True)
+    )
+    return k, j, i
+
+
+def _predict_in_window(
+    predictor: AnatomyPredictor,
+    array: NDArray[np.float32],
+    centre: tuple[float, float, float],
 ) -> NDArray[np.float32]:
-    """(18, k, j, i): what is seen in a window about a voxel; outside of it everything is outside the brain."""
-    first = [round(m - n / 2) for m, n in zip(middle, WINDOW, strict=True)]
-    here = tuple(
+    """Return (18, k, j, i) probabilities; everything outside the window is outside the brain."""
+    first = [round(m - n / 2) for m, n in zip(centre, WINDOW, strict=True)]
+    k, j, i = (
         slice(max(0, f), max(0, min(n, f + w)))
         for f, n, w in zip(first, array.shape, WINDOW, strict=True)
     )
-    there = tuple(slice(h.start - f, h.stop - f) for h, f in zip(here, first, strict=True))
-    shown = np.zeros(WINDOW, np.float32)
-    shown[there] = array[here]
-    out = np.zeros((len(Structure), *array.shape), np.float32)
-    out[S.OUTSIDE] = 1
-    out[:, here[0], here[1], here[2]] = look(shown)[:, there[0], there[1], there[2]]
+    source = (k, j, i)
+    target = tuple(slice(s.start - f, s.stop - f) for s, f in zip(source, first, strict=True))
+    window = np.zeros(WINDOW, np.float32)
+    window[target] = array[source]
+    inside = (slice(None), *target)
+    predicted = predictor(window)[inside]
+    out: NDArray[np.float32] = embed(predicted, source, array.shape)
+    outside = np.ones(array.shape, bool)
+    outside[source] = False
+    out[Structure.OUTSIDE][outside] = 1
     return out
 
 
-def tissues(seen: SeenAnatomy, priors: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(11, k, j, i) probability of each `Tissue`, as seen; bone, soft tissue and the cerebellum's two shared as in the atlas.
+def tissue_probabilities(
+    parcellation: Parcellation, priors: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Return the probability of each `Tissue` by the parcellation.
+
+    Bone, soft tissue and the two tissues of the cerebellum are shared out as in the atlas.
 
     Args:
-        seen: on the grid of the priors.
+        parcellation: on the grid of the priors.
         priors: (11, k, j, i) of the atlas.
-    """
-    out = np.zeros_like(priors)
-    for structure, tissue in zip(S, TISSUE_OF_STRUCTURE, strict=True):
-        if tissue is not None:
-            out[tissue] += seen.probability[structure]
-    two = [Tissue.CEREBELLUM_WHITE, Tissue.CEREBELLUM_CORTEX]
-    cerebellum = seen.probability[[S.LEFT_CEREBELLUM, S.RIGHT_CEREBELLUM]].sum(0)
-    out[two] = cerebellum * (priors[two] + 0.01) / (priors[two].sum(0) + 0.02)
-    head = [Tissue.BONE, Tissue.SOFT]
-    beyond = np.maximum(1 - priors[list(INTRACRANIAL)].sum(0), 1e-3)
-    out[head] = seen.probability[S.OUTSIDE] * np.minimum(priors[head] / beyond, 1)
-    return out
-
-
-def pose(seen: SeenAnatomy, template: Template) -> NDArray[np.float64] | None:
-    """Where the template lies in the patient, from the centres of what was seen, or None if it does not look like a brain.
-
-    The similarity with the least squares of distances: Umeyama, IEEE PAMI 13 (1991) 376–380.
 
     Returns:
-        (4, 4): RAS mm of the template → RAS mm of the patient.
+        (11, k, j, i) float32.
     """
-    names = seen.names()
-    known, found = [], []
-    for structures, regions in _LANDMARKS:
-        own = np.isin(names, structures)
-        if own.sum() * STRUCTURE_SPACING_MM**3 / 1000 >= LEAST_ML:
-            found.append(_centre(own, seen.affine))
-            known.append(_centre(np.isin(template.regions, regions), TEMPLATE_AFFINE))
-    if len(known) < LEAST_LANDMARKS:
-        return None
-    a, b = np.array(known), np.array(found)
-    x, y = a - a.mean(0), b - b.mean(0)
-    u, d, v = np.linalg.svd(y.T @ x)
-    if np.linalg.det(u @ v) < 0:
-        return None
-    scale = d.sum() / (x**2).sum()
-    world = np.eye(4)
-    world[:3, :3] = scale * u @ v
-    world[:3, 3] = b.mean(0) - world[:3, :3] @ a.mean(0)
-    residual = np.sqrt(((y - scale * x @ (u @ v).T) ** 2).sum(1).mean())
-    return world if residual <= LARGEST_RESIDUAL_MM and 0.7 < scale < 1.4 else None
-
-
-def named(seen: SeenAnatomy, regions: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Codes of `Region` in the patient's own anatomy: where atlas and patient disagree, the nearest place that fits what was seen.
-
-    Args:
-        regions: (k, j, i) codes of `Region` from the atlas, on the grid of what was seen.
-    """
-    names = seen.names()
-    out = regions.copy()
-    for structure, allowed in REGIONS_OF.items():
-        fits = np.isin(regions, allowed)
-        astray = (names == structure) & ~fits
-        if astray.any() and fits.any():
-            box = ndimage.find_objects((astray | fits).astype(np.uint8))[0]
-            _, nearest = ndimage.distance_transform_edt(~fits[box], return_indices=True)
-            at = tuple(n[astray[box]] for n in nearest)
-            out[box][astray[box]] = regions[box][at]
+    out = np.zeros_like(priors)
+    for structure, tissue in zip(Structure, TISSUE_OF_STRUCTURE, strict=True):
+        if tissue is not None:
+            out[tissue] += parcellation.probability[structure]
+    both = [Tissue.CEREBELLUM_WHITE, Tissue.CEREBELLUM_CORTEX]
+    sides = [Structure.LEFT_CEREBELLUM, Structure.RIGHT_CEREBELLUM]
+    cerebellum = parcellation.probability[sides].sum(0)
+    out[both] = cerebellum * (priors[both] + 0.01) / (priors[both].sum(0) + 0.02)
+    head = [Tissue.BONE, Tissue.SOFT]
+    extracranial = np.maximum(1 - priors[list(INTRACRANIAL)].sum(0), 1e-3)
+    share = np.minimum(priors[head] / extracranial, 1)
+    out[head] = parcellation.probability[Structure.OUTSIDE] * share
     return out
 
 
-def _centre(mask: NDArray[np.bool_], affine: NDArray[np.float64]) -> NDArray[np.float64]:
+def estimate_pose(parcellation: Parcellation, template: Template) -> NDArray[np.float64] | None:
+    """Return the similarity that takes the centres of the template's regions to the patient's.
+
+    Umeyama, IEEE PAMI 13 (1991) 376–380.
+
+    Returns:
+        (4, 4), RAS mm of the template → RAS mm of the patient; None if it is not a brain.
+    """
+    from skimage.transform import estimate_transform
+
+    labels = parcellation.labels
+    grid = Volume(labels, parcellation.affine).grid
+    known, found = [], []
+    for structures, regions in _LANDMARKS:
+        own = np.isin(labels, structures)
+        if own.sum() * STRUCTURE_SPACING_MM**3 / 1000 >= MIN_LANDMARK_ML:
+            found.append(_centre(own, grid))
+            known.append(_centre(np.isin(template.regions, regions), TEMPLATE_GRID))
+    if len(known) < MIN_LANDMARKS:
+        return None
+    source, target = np.array(known), np.array(found)
+    transform = estimate_transform("similarity", source, target)
+    if not transform or not np.isfinite(transform.params).all():
+        return None
+    world: NDArray[np.float64] = np.asarray(transform.params)
+    scale = float(np.cbrt(np.linalg.det(world[:3, :3])))
+    away = source @ world[:3, :3].T + world[:3, 3] - target
+    residual = float(np.sqrt((away**2).sum(1).mean()))
+    low, high = SCALE_RANGE
+    return world if residual <= MAX_RESIDUAL_MM and low < scale < high else None
+
+
+def correct_regions(parcellation: Parcellation, regions: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return regions that agree with the patient's own parcellation.
+
+    Where atlas and parcellation disagree, a voxel gets the nearest region that fits its structure.
+
+    Args:
+        parcellation: of the patient.
+        regions: (k, j, i) codes of `Region` from the atlas, on the grid of the parcellation.
+    """
+    labels = parcellation.labels
+    out: NDArray[np.uint8] = regions.copy()
+    for structure, allowed in REGIONS_OF.items():
+        fits = np.isin(regions, allowed)
+        wrong = (labels == structure) & ~fits
+        if wrong.any() and fits.any():
+            box = ndimage.find_objects((wrong | fits).astype(np.uint8))[0]
+            _, nearest = ndimage.distance_transform_edt(~fits[box], return_indices=True)
+            at = tuple(n[wrong[box]] for n in nearest)
+            out[box][wrong[box]] = regions[box][at]
+    return out
+
+
+def _centre(mask: NDArray[np.bool_], grid: Grid) -> NDArray[np.float64]:
     k, j, i = (float(n.mean()) for n in np.nonzero(mask))
-    return (affine @ [i, j, k, 1.0])[:3]
+    return grid.to_ras((k, j, i))

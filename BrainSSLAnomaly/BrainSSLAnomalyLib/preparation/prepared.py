@@ -1,4 +1,4 @@
-"""A study made ready for scoring: aligned, bias-free, normalised, with its anatomy, and the way to the template and back."""
+"""A study ready for scoring: aligned, bias-free, normalised, with its anatomy."""
 
 from __future__ import annotations
 
@@ -6,39 +6,43 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
-import SimpleITK as sitk
 from numpy.typing import NDArray
 
-from ..core.anatomy import TEMPLATE_AFFINE, TEMPLATE_SHAPE, PatientAnatomy
-from ..core.resampling import resample
+from ..core.anatomy import PatientAnatomy
+from ..core.grid import Box, Grid, embed
 from ..core.study import Modality, Study, Volume
 from .tissues import TissueIntensities
 
 
 @dataclass(frozen=True)
 class PreparedStudy:
-    """What scoring needs. Arrays are (k, j, i) on the reference grid unless said otherwise.
+    """Hold what scoring needs.
+
+    Arrays are (k, j, i). Those marked "box" are on the bounding box of the brain, the others on the
+    whole grid of the reference.
 
     Attributes:
-        study: what came in.
-        brain_mask: bool, inside the skull, whole grid.
-        box: the brain's bounding box; everything marked "box" below is cropped to it.
-        images: modality → float32, box, normalised: parenchyma has mean 0 and spread 1.
-        intensities: modality → mean and spread of every tissue, in the units of ``images``.
-        priors: (9, ...) float32, box, probability of each intracranial tissue at that place, summing to 1.
-        posterior: (9, ...) float32, box, the same after having seen the images.
+        study: the scans as they were read.
+        brain_mask: bool, intracranial.
+        box: bounding box of the brain.
+        images: modality → float32, box, normalised: parenchyma has mean 0 and SD 1.
+        intensities: modality → mean and SD of every tissue, in the units of ``images``.
+        priors: (9, ...) float32, box, probability of each intracranial tissue by the anatomy alone,
+            summing to 1.
+        posterior: (9, ...) float32, box, the same given the images.
         edge_mm: float32, box, distance to the edge of the brain mask.
-        background: bool, box, voxels that some scan leaves at its lowest value: nothing was measured there.
-        anatomy: regions and zones, whole grid.
+        background: bool, box, voxels that some scan leaves at its lowest value: nothing was
+            measured there.
+        anatomy: regions and zones.
         template_to_reference: (4, 4), RAS mm of the template → RAS mm of the reference scan.
         reference_to_scan: modality → (4, 4), RAS mm of the reference → RAS mm of that scan.
-        stripped: whether the scans came without skull.
-        seconds: per step.
+        is_stripped: whether the scans came without skull.
+        seconds: per stage.
     """
 
     study: Study
     brain_mask: NDArray[np.bool_]
-    box: tuple[slice, slice, slice]
+    box: Box
     images: Mapping[Modality, NDArray[np.float32]]
     intensities: Mapping[Modality, TissueIntensities]
     priors: NDArray[np.float32]
@@ -48,57 +52,28 @@ class PreparedStudy:
     anatomy: PatientAnatomy
     template_to_reference: NDArray[np.float64]
     reference_to_scan: Mapping[Modality, NDArray[np.float64]]
-    stripped: bool
+    is_stripped: bool
     seconds: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def reference(self) -> Volume:
-        """The grid of the results."""
+        """Return the scan on whose grid the results are."""
         return self.study.reference.volume
 
     @property
     def brain(self) -> NDArray[np.bool_]:
-        """Brain mask, box."""
+        """Return the brain mask, box."""
         return self.brain_mask[self.box]
 
     @property
-    def box_affine(self) -> NDArray[np.float64]:
-        """(i, j, k) → RAS mm of the box."""
-        return cropped(self.reference, self.box).affine
+    def box_grid(self) -> Grid:
+        """Return the grid of the box."""
+        return self.reference.grid.crop(self.box)
 
-    def whole(self, cropped: NDArray) -> NDArray:
-        """A box array on the whole reference grid, 0 outside."""
-        array = np.zeros((*cropped.shape[:-3], *self.brain_mask.shape), cropped.dtype)
-        inside = (Ellipsis, *self.box)
-        array[inside] = cropped
-        return array
+    def box_volume(self, array: NDArray) -> Volume:
+        """Return an array of the box as a volume in float32."""
+        return Volume(np.asarray(array, np.float32), self.box_grid.affine)
 
-    def to_template(self, modality: Modality) -> NDArray[np.float32]:
-        """The normalised image on the 1 mm template grid, 0 outside the brain."""
-        image = self.whole(np.where(self.brain, self.images[modality], 0).astype(np.float32))
-        return resample(
-            Volume(image, self.reference.affine),
-            TEMPLATE_SHAPE,
-            TEMPLATE_AFFINE,
-            self.template_to_reference,
-        )
-
-    def to_reference(self, array: NDArray, *, nearest: bool = False) -> NDArray[np.float32]:
-        """Anything on the template grid, on the reference grid: the exact inverse of the way there."""
-        volume = Volume(np.asarray(array, np.float32), TEMPLATE_AFFINE)
-        world = np.linalg.inv(self.template_to_reference)
-        interpolation = sitk.sitkNearestNeighbor if nearest else sitk.sitkLinear
-        return resample(
-            volume,
-            self.reference.array.shape,
-            self.reference.affine,
-            world,
-            interpolation=interpolation,
-        )
-
-
-def cropped(volume: Volume, box: tuple[slice, slice, slice]) -> Volume:
-    """The part of a volume inside a box of slices (k, j, i), in its old place."""
-    affine = volume.affine.copy()
-    affine[:3, 3] = (volume.affine @ [box[2].start, box[1].start, box[0].start, 1.0])[:3]
-    return Volume(volume.array[box], affine)
+    def on_whole_grid(self, array: NDArray) -> NDArray:
+        """Return an array of the box on the grid of the reference, 0 outside the box."""
+        return embed(array, self.box, self.reference.grid.shape)

@@ -1,7 +1,7 @@
-"""Where the patient's brain lies on the template, and where one scan lies on another.
+"""Registration of a patient to the template, and of one scan to another.
 
-SimpleITK does the registration. What is ours: the picture of the template to register to, and enough starting
-poses that a head turned by 30° or shifted by 40 mm comes home.
+SimpleITK does the registration. Ours are the template drawn in the contrast of the scan, and enough
+starting poses for a head that is turned by 30° or shifted by 40 mm.
 """
 
 from __future__ import annotations
@@ -12,39 +12,37 @@ import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
-from ..core.anatomy import COARSE_AFFINE, Tissue
-from ..core.resampling import LPS, ras_matrix, resample, to_sitk
+from ..core.anatomy import COARSE_GRID, Tissue
+from ..core.contrast import TISSUE_BRIGHTNESS
+from ..core.grid import Grid
+from ..core.resampling import LPS, ras_matrix, to_sitk
 from ..core.study import Modality, Volume
-from .canonical import coarse_copy, foreground
+from .canonical import canonical_copy, foreground
 from .template import Template
 
-_TYPICAL: dict[str, tuple[float, ...]] = {
-    # white, cortex, striatum, thalamus, ventricle, csf, brainstem, cerebellar white, cerebellar cortex, bone, soft
-    "T1": (1.00, 0.68, 0.74, 0.86, 0.20, 0.20, 0.92, 0.95, 0.66, 0.25, 0.85),
-    "T2": (0.55, 0.78, 0.68, 0.62, 1.60, 1.45, 0.60, 0.58, 0.78, 0.25, 0.70),
-    "FLAIR": (0.78, 1.00, 0.95, 0.88, 0.25, 0.30, 0.82, 0.80, 0.95, 0.20, 0.70),
-    "PD": (0.75, 0.95, 0.88, 0.85, 0.95, 0.95, 0.80, 0.78, 0.95, 0.25, 0.75),
-}
-"""Relative brightness of each tissue; only the order matters to mutual information."""
-
-
 IN_PLACE_MM = 3.0
-"""A scan whose best affine moves the brain by less than this is in template space already, and is left where it is:
-whoever brought it there has mostly done more than an affine can."""
+"""A scan whose best affine moves the brain by less than this is in template space already, and
+stays
+in place: it has mostly been registered by more than an affine."""
+
+AIR_MARGIN_MM = 30.0
+"""Air added around a stripped brain: without it, moving the template out costs nothing."""
+
+MAX_STRETCH = 1.4
+"""Largest stretch or squeeze of a head along any axis by an affine, against the similarity that it
+started from."""
+
+HISTOGRAM_BINS = 32
+"""Of Mattes mutual information."""
 
 
-AIR_MM = 30.0
-
-LARGEST_STRETCH = 1.4
-"""By how much an affine may stretch or squeeze a head along any axis, against the similarity it started from."""
-
-
-def template_picture(template: Template, modality: Modality, *, skull: bool) -> Volume:
-    """The template drawn in a contrast, with or without the head around it."""
-    values = _TYPICAL["T1" if modality is Modality.T1C else modality.value]
-    shown = [t for t in Tissue if skull or t.intracranial]
-    picture = sum(values[t] * template.tissues[t] for t in shown)
-    return Volume(np.asarray(picture, np.float32), COARSE_AFFINE)
+def draw_template(template: Template, modality: Modality, *, with_skull: bool) -> Volume:
+    """Return the template in a contrast, with or without the head around the brain, coarse grid."""
+    drawn_as = Modality.T1 if modality is Modality.T1C else modality
+    brightness = TISSUE_BRIGHTNESS[drawn_as]
+    tissues = [t for t in Tissue if with_skull or t.intracranial]
+    image = sum(brightness[t] * template.tissues[t] for t in tissues)
+    return Volume(np.asarray(image, np.float32), COARSE_GRID.affine)
 
 
 def register_to_template(
@@ -52,68 +50,73 @@ def register_to_template(
     modality: Modality,
     template: Template,
     *,
-    skull: bool,
+    with_skull: bool,
     pose: NDArray[np.float64] | None = None,
 ) -> NDArray[np.float64]:
-    """Affine from template to patient.
+    """Return the affine from template to patient.
 
     Args:
-        scan: the patient's scan, any grid.
+        scan: of the patient, on any grid.
         modality: its contrast.
-        template: the bundled anatomy.
-        skull: whether the scan shows the head around the brain.
+        template: the bundled atlas.
+        with_skull: whether the scan shows the head around the brain.
         pose: (4, 4), a similarity from template to patient to start from; searched for if None.
 
     Returns:
-        (4, 4): RAS mm of the template → RAS mm of the patient; exactly the identity for a scan in template space.
+        (4, 4), RAS mm of the template → RAS mm of the patient; exactly the identity for a scan in
+        template space.
     """
-    moving = coarse_copy(scan, 2.0)
-    if not skull:  # the air around a brain is known: without it, pushing the template out of the picture would cost nothing
-        moving = _padded(moving, AIR_MM)
-    picture = template_picture(template, modality, skull=skull)
-    fixed, image = to_sitk(picture), to_sitk(_capped(moving))
-    start = (
-        _best_start(picture, moving, skull=skull)
-        if pose is None
-        else _similarity(pose, _centre(picture.array > 0.3, picture.affine))
+    moving = canonical_copy(scan, 2.0)
+    if not with_skull:
+        moving = _pad(moving, AIR_MARGIN_MM)
+    drawn = draw_template(template, modality, with_skull=with_skull)
+    fixed, image = to_sitk(drawn), to_sitk(_clip_bright(moving))
+    if pose is None:
+        start = _best_start(drawn, moving, with_skull=with_skull)
+    else:
+        start = _similarity(pose, _centre(drawn.array > 0.3, drawn.grid))
+    similar = sitk.Similarity3DTransform(
+        _optimise(fixed, image, start, shrink=[2], sigma=[4], share=0.35)
     )
-    transform = _optimise(fixed, image, start, shrink=[2], sigma=[4], share=0.35)
     affine = sitk.AffineTransform(3)
     affine.SetCenter(start.GetCenter())
-    similar = sitk.Similarity3DTransform(transform)
     affine.SetMatrix(similar.GetMatrix())
     affine.SetTranslation(similar.GetTranslation())
-    if skull:  # the face and neck have led the way; now only the brain counts
-        fixed = to_sitk(template_picture(template, modality, skull=True))
-        near = resample(template.intracranial, picture.array.shape, picture.affine) > 0.05
-        mask = sitk.Cast(
-            to_sitk(Volume(near.astype(np.uint8), picture.affine), np.uint8), sitk.sitkUInt8
-        )
-    else:
-        mask = None
-    final = ras_matrix(
-        _optimise(fixed, image, affine, shrink=[2, 1], sigma=[3, 1.5], share=0.25, mask=mask)
+    # Face and neck have guided the similarity; for the affine only the brain counts.
+    mask = _brain_region(template) if with_skull else None
+    optimised = _optimise(
+        fixed, image, affine, shrink=[2, 1], sigma=[3, 1.5], share=0.25, mask=mask
     )
-    if not _shaped_like_a_head(final, ras_matrix(similar)):
-        final = ras_matrix(similar)
-    return np.eye(4) if mean_displacement(final, template) <= IN_PLACE_MM else final
+    world = ras_matrix(optimised)
+    if not _is_plausible(world, ras_matrix(similar)):
+        world = ras_matrix(similar)
+    return np.eye(4) if mean_displacement(world, template) <= IN_PLACE_MM else world
 
 
-def _shaped_like_a_head(affine: NDArray[np.float64], similarity: NDArray[np.float64]) -> bool:
-    """Whether an affine is no mirror image, and stretches nothing beyond `LARGEST_STRETCH`."""
+def _brain_region(template: Template) -> sitk.Image:
+    """Return where the brain may be, as a mask for the metric."""
+    near = template.intracranial.array > 0.05
+    return to_sitk(Volume(near.astype(np.uint8), COARSE_GRID.affine), np.uint8)
+
+
+def _is_plausible(affine: NDArray[np.float64], similarity: NDArray[np.float64]) -> bool:
+    """Return whether an affine is no mirror image, and stretches nothing beyond `MAX_STRETCH`."""
     change = affine[:3, :3] @ np.linalg.inv(similarity[:3, :3])
     stretch = np.linalg.svd(change, compute_uv=False)
-    return bool(
-        np.linalg.det(change) > 0
-        and stretch[0] < LARGEST_STRETCH
-        and stretch[-1] > 1 / LARGEST_STRETCH
-    )
+    is_proper = np.linalg.det(change) > 0
+    return bool(is_proper and stretch[0] < MAX_STRETCH and stretch[-1] > 1 / MAX_STRETCH)
 
 
 def mean_displacement(
     world: NDArray[np.float64], template: Template, other: NDArray[np.float64] | None = None
 ) -> float:
-    """How far two mappings of the template's brain lie apart on average, in mm; from staying in place by default."""
+    """Return how far two mappings of the template's brain lie apart on average, in mm.
+
+    Args:
+        world: (4, 4), RAS mm of the template → RAS mm.
+        template: the bundled atlas.
+        other: (4, 4), the mapping to compare with; the identity by default.
+    """
     k, j, i = np.nonzero(template.intracranial.array > 0.5)
     points = template.intracranial.affine @ np.stack([i, j, k, np.ones(len(i))])
     apart = (world - (np.eye(4) if other is None else other)) @ points
@@ -121,15 +124,18 @@ def mean_displacement(
 
 
 def register_rigidly(moving: Volume, fixed: Volume, *, spacing: float = 1.5) -> NDArray[np.float64]:
-    """Rigid motion between two scans of one patient, by mutual information.
+    """Return the rigid motion between two scans of one patient, by mutual information.
+
+    Args:
+        moving: the scan to align.
+        fixed: the scan to align it with.
+        spacing: of the copies that are registered, in mm.
 
     Returns:
-        (4, 4): RAS mm of ``fixed`` → RAS mm of ``moving``.
+        (4, 4), RAS mm of ``fixed`` → RAS mm of ``moving``.
     """
-    target, image = (
-        to_sitk(_capped(coarse_copy(fixed, spacing))),
-        to_sitk(_capped(coarse_copy(moving, spacing))),
-    )
+    target = to_sitk(_clip_bright(canonical_copy(fixed, spacing)))
+    image = to_sitk(_clip_bright(canonical_copy(moving, spacing)))
     best: sitk.Transform | None = None
     best_value = np.inf
     for start in (_identity_at_centre(target), _moments_start(target, image)):
@@ -145,28 +151,26 @@ def register_rigidly(moving: Volume, fixed: Volume, *, spacing: float = 1.5) -> 
     return ras_matrix(method.Execute(target, image))
 
 
-def _capped(volume: Volume) -> Volume:
-    """Without the few brightest voxels (vessels, fat), which would take most of the histogram's bins."""
+def _clip_bright(volume: Volume) -> Volume:
+    """Clip the brightest voxels (vessels, fat), which would take most bins of the histogram."""
     positive = volume.array[volume.array > volume.array.min()]
     low, high = np.percentile(positive, (0.5, 99.0)) if positive.size else (0.0, 1.0)
     return Volume(np.clip(volume.array, min(low, float(volume.array.min())), high), volume.affine)
 
 
-def _padded(volume: Volume, margin_mm: float) -> Volume:
-    """With a margin of its lowest value on all sides."""
-    k, j, i = (round(margin_mm / s) for s in volume.spacing)
-    affine = volume.affine.copy()
-    affine[:3, 3] = (affine @ [-i, -j, -k, 1.0])[:3]
-    return Volume(
-        np.pad(volume.array, ((k, k), (j, j), (i, i)), constant_values=volume.array.min()), affine
-    )
+def _pad(volume: Volume, margin_mm: float) -> Volume:
+    """Add a margin of the lowest value on all sides."""
+    margin = [round(margin_mm / s) for s in volume.spacing]
+    array = np.pad(volume.array, [(m, m) for m in margin], constant_values=volume.array.min())
+    k, j, i = (slice(-m, n + m) for m, n in zip(margin, volume.array.shape, strict=True))
+    return Volume(array, volume.grid.crop((k, j, i)).affine)
 
 
 def _method(
     *, shrink: list[int], sigma: list[float], share: float, iterations: int = 100
 ) -> sitk.ImageRegistrationMethod:
     method = sitk.ImageRegistrationMethod()
-    method.SetMetricAsMattesMutualInformation(32)
+    method.SetMetricAsMattesMutualInformation(HISTOGRAM_BINS)
     method.SetMetricSamplingStrategy(method.REGULAR)
     method.SetMetricSamplingPercentage(share, seed=1)
     method.SetInterpolator(sitk.sitkLinear)
@@ -199,17 +203,17 @@ def _optimise(
     return type(start)(inner)
 
 
-def _best_start(picture: Volume, moving: Volume, *, skull: bool) -> sitk.Similarity3DTransform:
-    """The best of many poses by mutual information at 8 mm, after a short optimisation of the best three."""
-    small, own = coarse_copy(picture, 8.0), coarse_copy(moving, 8.0)
-    fixed, image = to_sitk(small), to_sitk(_capped(own))
-    target = _centre(picture.array > 0.3, picture.affine)
+def _best_start(drawn: Volume, moving: Volume, *, with_skull: bool) -> sitk.Similarity3DTransform:
+    """Return the best of many poses by mutual information at 8 mm, the best four optimised."""
+    fixed = to_sitk(canonical_copy(drawn, 8.0))
+    image = to_sitk(_clip_bright(canonical_copy(moving, 8.0)))
+    target = _centre(drawn.array > 0.3, drawn.grid)
     body = foreground(moving)
-    source = _centre(body, moving.affine)
+    source = _centre(body, moving.grid)
     shifts = [np.zeros(3)]
-    if skull:
+    if with_skull:
         # A neck pulls the centre of mass down: also try the crown as the landmark.
-        crown = _crown(body, moving.affine) - _crown(picture.array > 0.3, picture.affine)
+        crown = _crown(body, moving.affine) - _crown(drawn.array > 0.3, drawn.affine)
         shifts = [
             np.array([0, 0, (crown - (source - target)[2]) * f]) for f in (0.0, 0.5, 1.0, 1.3)
         ]
@@ -236,7 +240,7 @@ def _best_start(picture: Volume, moving: Volume, *, skull: bool) -> sitk.Similar
 def _similarity(
     world: NDArray[np.float64], centre: NDArray[np.float64]
 ) -> sitk.Similarity3DTransform:
-    """RAS mm → SimpleITK, turning about ``centre``."""
+    """Return a similarity in RAS mm as a SimpleITK transform about a centre in RAS mm."""
     lps = LPS @ world @ LPS
     middle = LPS[:3, :3] @ centre
     transform = sitk.Similarity3DTransform()
@@ -257,9 +261,9 @@ def _refined(
     )
 
 
-def _centre(mask: NDArray[np.bool_], affine: NDArray[np.float64]) -> NDArray[np.float64]:
+def _centre(mask: NDArray[np.bool_], grid: Grid) -> NDArray[np.float64]:
     k, j, i = (float(n.mean()) for n in np.nonzero(mask))
-    return (affine @ [i, j, k, 1.0])[:3]
+    return grid.to_ras((k, j, i))
 
 
 def _crown(mask: NDArray[np.bool_], affine: NDArray[np.float64]) -> float:

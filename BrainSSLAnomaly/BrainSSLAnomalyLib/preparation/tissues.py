@@ -1,8 +1,8 @@
-"""Which intensity each tissue has in this patient: a mixture of Gaussians that the anatomy holds in place.
+"""The intensity of each tissue in this patient: a Gaussian mixture with atlas priors.
 
-Histogram modes fail on bimodal scans, because they do not know which peak is which tissue. Here every voxel has a
-prior from the anatomy, so the peaks keep their names. Voxels that fit no tissue (lesions) are left out of the
-estimate (Van Leemput et al., IEEE TMI 20 (2001) 677–688).
+Histogram modes fail on bimodal scans, because a peak does not say which tissue it is. Here every
+voxel has a prior from the anatomy. Voxels that fit no tissue (lesions) are left out of the estimate
+(Van Leemput et al., IEEE TMI 20 (2001) 677–688).
 """
 
 from __future__ import annotations
@@ -17,10 +17,11 @@ from ..core.anatomy import Tissue
 from ..core.study import Modality
 
 CORE = 2.0
-"""Spreads are measured on the voxels within this many SDs of a tissue's mean, in every modality; lesions lie beyond."""
+"""Variances are estimated from the voxels within this many SD of a tissue's mean, in every
+modality; lesions lie beyond."""
 
 CORE_VARIANCE = 0.7737
-"""Variance of a standard normal distribution cut at ±`CORE`."""
+"""Variance of a standard normal distribution truncated at ±`CORE`."""
 
 DARK_FLUID: Mapping[Modality, bool] = {
     Modality.T1: True,
@@ -28,11 +29,13 @@ DARK_FLUID: Mapping[Modality, bool] = {
     Modality.FLAIR: True,
     Modality.T2: False,
 }
-"""Whether fluid is darker than white matter. Where that is not known it is asked of the scan, which stripping can mislead: a tight mask
-leaves half-filled voxels where the anatomy expects fluid."""
+"""Whether fluid is darker than white matter. For other contrasts it is estimated from the scan,
+which
+a tight stripping mask can mislead: it leaves partial volume where the anatomy expects fluid."""
 
-HELD = {"parenchyma": 0.5, "fluid": 1.0}
-"""How far each tissue's variance is drawn to that of its family: tissues differ in mean far more than in spread."""
+SHRINKAGE = {"parenchyma": 0.5, "fluid": 1.0}
+"""Weight of the family's median in the variance of each tissue: tissues differ in mean far more
+than in variance."""
 
 _FAMILIES = {
     "parenchyma": tuple(
@@ -44,11 +47,17 @@ _FAMILIES = {
 
 @dataclass(frozen=True)
 class Component:
-    """One Gaussian: a tissue may need two (scalp is fat and skin)."""
+    """Describe one Gaussian: a tissue may need two (scalp is fat and skin).
 
-    tissue: Tissue | None  # None is air
+    Attributes:
+        tissue: None is air.
+        share: of the tissue.
+        start_quantile: of the tissue's intensities, where its mean starts.
+    """
+
+    tissue: Tissue | None
     share: float
-    quantile: float  # where in the tissue's intensities it starts
+    start_quantile: float
 
 
 _BRAIN = tuple(Component(t, 1.0, 0.5) for t in Tissue if t.intracranial)
@@ -63,7 +72,7 @@ _HEAD = (
 
 @dataclass(frozen=True)
 class TissueIntensities:
-    """Of one modality: mean and spread of every intracranial tissue, in that scan's own units.
+    """Hold mean and SD of every intracranial tissue in one scan, in that scan's own units.
 
     Attributes:
         mean, sd: shape (9,), in the order of `Tissue`.
@@ -73,20 +82,23 @@ class TissueIntensities:
     sd: NDArray[np.float64]
 
     def scaled(self, offset: float, scale: float) -> TissueIntensities:
-        """After ``(x − offset) / scale``."""
+        """Return the intensities after ``(x − offset) / scale``."""
         return TissueIntensities((self.mean - offset) / scale, self.sd / scale)
 
     @property
-    def endless(self) -> NDArray[np.int8]:
-        """(9,) on which side of its mean a tissue has no limit: fluids, away from parenchyma; 0 for the others."""
+    def unbounded_side(self) -> NDArray[np.int8]:
+        """Return on which side of its mean a tissue has no limit, shape (9,).
+
+        −1 or +1 for fluids, away from parenchyma; 0 for the others.
+        """
         sides = np.zeros(len(self.mean), np.int8)
         fluid = list(_FAMILIES["fluid"])
         sides[fluid] = np.sign(self.mean[fluid] - self.mean[[Tissue.WHITE, Tissue.CORTEX]].mean())
         return sides
 
     @property
-    def anchor(self) -> tuple[float, float]:
-        """(offset, scale) that bring parenchyma to mean 0 and spread 1: the robust normalisation."""
+    def normalisation(self) -> tuple[float, float]:
+        """Return the (offset, scale) that bring parenchyma to mean 0 and SD 1."""
         tissue = [Tissue.WHITE, Tissue.CORTEX]
         offset = float(self.mean[tissue].mean())
         scale = float(np.sqrt((self.sd[tissue] ** 2).mean() + self.mean[tissue].var()))
@@ -95,11 +107,12 @@ class TissueIntensities:
 
 @dataclass(frozen=True)
 class TissueFit:
-    """Result of `fit_tissues`.
+    """Hold the result of `fit_tissues`.
 
     Attributes:
         intensities: per modality.
-        posterior: (9, n) float32, of the intracranial tissues; their sum is the probability of being inside the skull.
+        posterior: (9, n) float32, of the intracranial tissues; their sum is the probability of
+            being inside the skull.
     """
 
     intensities: Mapping[Modality, TissueIntensities]
@@ -110,20 +123,20 @@ def fit_tissues(
     scans: Mapping[Modality, NDArray[np.float32]],
     priors: NDArray[np.float32],
     *,
-    skull: bool,
+    with_skull: bool,
     iterations: int = 12,
 ) -> TissueFit:
-    """Fit the mixture by expectation maximisation, all modalities together.
+    """Fit the mixture to all modalities together, by expectation maximisation.
 
     Args:
         scans: modality → (n,) intensities, bias-free, aligned.
         priors: (11, n) probability of each `Tissue`; what is missing to 1 is air.
-        skull: whether head and air are to be modelled; otherwise every voxel is inside the skull.
-        iterations: of the mixture.
+        with_skull: model head and air too; otherwise every voxel is inside the skull.
+        iterations: of expectation maximisation.
     """
     modalities = list(scans)
     x = np.stack([scans[m] for m in modalities]).astype(np.float64)  # (c, n)
-    components = _BRAIN + (_HEAD if skull else ())
+    components = _BRAIN + (_HEAD if with_skull else ())
     air = np.clip(1 - priors.sum(0), 0, 1)
     prior = np.stack(
         [(air if c.tissue is None else priors[c.tissue]) * c.share for c in components]
@@ -142,7 +155,7 @@ def fit_tissues(
             total[:, c] = weight.sum(1) + 1e-9
             new_mean[:, c] = weight @ x[c] / total[:, c]
             new_var[:, c] = (weight * apart).sum(1) / total[:, c] / CORE_VARIANCE
-        mean, var = new_mean, np.maximum(_held_together(new_mean, new_var, total), floor)
+        mean, var = new_mean, np.maximum(_shrink_variances(new_mean, new_var, total), floor)
     log = _log_density(x, mean, var)
     post = _posterior(prior, np.maximum(log, log.max(0) - 60))
     n = len(_BRAIN)
@@ -154,59 +167,61 @@ def fit_tissues(
 
 
 def _log_density(x: NDArray, mean: NDArray, var: NDArray) -> NDArray:
-    """(k, n) log density without its constant, channels independent."""
+    """Return the (k, n) log density without its constant, channels independent."""
     distance = sum(
         (x[c][None] - mean[:, c : c + 1]) ** 2 / var[:, c : c + 1] for c in range(len(x))
     )
-    return -0.5 * (distance + np.log(var).sum(1)[:, None])
+    density: NDArray = -0.5 * (distance + np.log(var).sum(1)[:, None])
+    return density
 
 
 def _posterior(prior: NDArray, log: NDArray) -> NDArray:
     joint = np.log(prior) + log
     joint -= joint.max(0)
-    post = np.exp(joint)
+    post: NDArray = np.exp(joint)
     post /= post.sum(0)
     return post
 
 
-def _held_together(mean: NDArray, var: NDArray, total: NDArray) -> NDArray:
-    """Variances drawn to their family's median; fluids also share one mean, since both are water (changes ``mean``)."""
-    held = var.copy()
+def _shrink_variances(mean: NDArray, var: NDArray, total: NDArray) -> NDArray:
+    """Return variances shrunk to their family's median.
+
+    Fluids also get one mean, since both are water: this changes ``mean``.
+    """
+    shrunk: NDArray = var.copy()
     for name, members in _FAMILIES.items():
         rows = list(members)
         middle = np.median(var[rows], axis=0)
-        held[rows] = (1 - HELD[name]) * var[rows] + HELD[name] * middle
+        shrunk[rows] = (1 - SHRINKAGE[name]) * var[rows] + SHRINKAGE[name] * middle
         if name == "fluid":
             mean[rows] = (mean[rows] * total[rows]).sum(0) / total[rows].sum(0)
-            # Half-filled voxels at the edges would make the fluid's peak swallow everything: it ends half way to tissue.
+            # Partial volume would widen the fluid's peak over everything: it ends half way.
             apart = np.abs(mean[rows] - mean[[Tissue.WHITE, Tissue.CORTEX]].mean(0))
-            held[rows] = np.minimum(held[rows], (apart / 2) ** 2)
-    return held
+            shrunk[rows] = np.minimum(shrunk[rows], (apart / 2) ** 2)
+    return shrunk
 
 
 def _start(
     x: NDArray, prior: NDArray, components: tuple[Component, ...], dark_fluid: Sequence[bool | None]
 ) -> tuple[NDArray, NDArray]:
-    """Weighted quantiles of each component's own region."""
+    """Return the weighted quantiles of each component's own region as first means and variances."""
     mean, var = np.zeros((len(components), len(x))), np.zeros((len(components), len(x)))
     for n, component in enumerate(components):
         weight = prior[n] ** 2  # the certain core of the region counts most
         for c in range(len(x)):
-            order = np.argsort(x[c][weight > 0.01 * weight.max()])
-            values, mass = (
-                x[c][weight > 0.01 * weight.max()][order],
-                weight[weight > 0.01 * weight.max()][order],
-            )
+            certain = weight > 0.01 * weight.max()
+            values, mass = x[c][certain], weight[certain]
+            order = np.argsort(values)
+            values, mass = values[order], mass[order]
             cumulated = np.cumsum(mass) / mass.sum()
-            mean[n, c], low, high = np.interp([component.quantile, 0.25, 0.75], cumulated, values)
+            quantiles = [component.start_quantile, 0.25, 0.75]
+            mean[n, c], low, high = np.interp(quantiles, cumulated, values)
             var[n, c] = ((high - low) / 1.349 + 1e-9) ** 2
-            if (
-                component.tissue in _FAMILIES["fluid"]
-            ):  # half of where fluid may be is tissue: start at the far end
-                dark = (
-                    mean[n, c] < mean[Tissue.WHITE, c] if dark_fluid[c] is None else dark_fluid[c]
-                )
-                far = 0.15 if dark else 0.85
-                mean[n, c] = np.interp(far, cumulated, values)
+            if component.tissue in _FAMILIES["fluid"]:
+                # Half of where fluid may be is tissue: start at the far end.
+                is_dark = dark_fluid[c]
+                if is_dark is None:
+                    is_dark = mean[n, c] < mean[Tissue.WHITE, c]
+                mean[n, c] = np.interp(0.15 if is_dark else 0.85, cumulated, values)
                 var[n, c] /= 4
     return mean, var

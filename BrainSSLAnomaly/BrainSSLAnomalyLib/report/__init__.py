@@ -1,4 +1,4 @@
-"""What a person reads: the page, the table, the pictures."""
+"""The report: HTML page, CSV tables and figures."""
 
 from .explanation_figure import explanation_figure
 from .html import write_report

@@ -1,4 +1,4 @@
-"""The picture of an explanation: scan, reconstruction, error, Grad-CAM and attention of one slice, the finding outlined in each."""
+"""The figure of an explanation: scan, reconstruction, error, Grad-CAM, attention."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from .figures import (
     HEAT,
     HEAT_MAPS,
     MASK_COLOUR,
-    canonical,
+    canonical_view,
     letters,
     new_figure,
-    pixel,
+    pixel_aspect,
+    plane_aspect,
     plane_of,
-    png,
-    proportion,
+    to_png,
 )
 
-SEEN = 0.02
-"""Below this share of its strongest place a map is black to the eye."""
+VISIBLE = 0.02
+"""Below this share of its strongest place a map is drawn black."""
 
 _GRADCAM, _ATTENTION = "explained", "attention"
 _PLANES = ("axial", "coronal", "sagittal")
@@ -35,22 +35,23 @@ def explanation_figure(
     attention: NDArray[np.float32],
     titles: tuple[str, str],
 ) -> bytes:
-    """A PNG of the slice that holds most of a finding.
+    """Return a PNG of the slice that holds most of a finding, outlined in every panel.
 
     Args:
         detection: with reconstruction and error among its maps.
         finding: whose mask is that finding alone.
         axis: 0, 1, 2 for an axial, coronal or sagittal slice.
         gradcam: (k, j, i) on the grid of the detection, 0 to 1.
-        attention: (k, j, i) on that grid, 1 being as much as if everything were attended to alike.
-        titles: name of the method, and of the stage that was asked.
+        attention: (k, j, i) on that grid, 1 if everything were attended to alike.
+        titles: name of the method, and of the stage.
     """
-    view = canonical(detection, finding, {_GRADCAM: gradcam, _ATTENTION: attention})
+    view = canonical_view(detection, finding, {_GRADCAM: gradcam, _ATTENTION: attention})
     n = int(view.mask.sum(tuple(a for a in range(3) if a != axis)).argmax())
-    mask, shape = plane_of(view.mask, axis, n), pixel(view, axis)
+    mask, shape = plane_of(view.mask, axis, n), pixel_aspect(view, axis)
     most = max(2.0, float(np.percentile(plane_of(view.maps[_ATTENTION], axis, n), 99.5)))
     error_title, error_top = HEAT_MAPS[MapName.ERROR]
-    nothing = "" if float(plane_of(view.maps[_GRADCAM], axis, n).max()) > SEEN else ", nothing here"
+    heat = plane_of(view.maps[_GRADCAM], axis, n)
+    nothing = "" if float(heat.max()) > VISIBLE else ", nothing here"
     panels = (
         (f"scan, {_PLANES[axis]}", view.image, "gray", view.window),
         ("healthy reconstruction", view.maps[MapName.RECONSTRUCTION], "gray", view.window),
@@ -58,7 +59,7 @@ def explanation_figure(
         (f"{titles[0]} of the {titles[1]}, 0–1{nothing}", view.maps[_GRADCAM], HEAT, (0, 1)),
         (f"attention, 0–{most:.1f} × uniform", view.maps[_ATTENTION], HEAT, (0, most)),
     )
-    figure, axes = new_figure(len(panels), 1, 2.2, 1.08 * proportion(view, axis))
+    figure, axes = new_figure(len(panels), 1, 2.2, 1.08 * plane_aspect(view, axis))
     for ax, (title, array, colours, (low, high)) in zip(axes, panels, strict=True):
         ax.imshow(
             plane_of(array, axis, n),
@@ -77,4 +78,4 @@ def explanation_figure(
         ax.set_title(title, fontsize=6, color="#bbbbbb", pad=2)
     figure.subplots_adjust(top=0.92)
     letters(axes[0], *_LETTERS[axis])
-    return png(figure)
+    return to_png(figure)

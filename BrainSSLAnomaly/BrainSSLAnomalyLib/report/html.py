@@ -1,4 +1,4 @@
-"""One self-contained page that shows what was found, where, and how it was made."""
+"""The report: one self-contained page with the findings and how they were made, and its tables."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from .. import __version__
+from ..core.files import write_text
 from ..core.results import Detection, Finding, MapName, Segmentation
 from ..core.settings import SegmentationSettings, ThresholdMethod
-from ..imageio import write_text
-from .figures import canonical, montage, network_maps, three_planes
+from .figures import canonical_view, montage, network_maps, three_planes
 from .regions import region_rows
 from .tables import findings_csv, regions_csv
 
-PICTURED = 10
-"""Findings with pictures; the rest stand in the table."""
+MAX_FIGURES = 10
+"""Findings with figures; the others are in the table."""
 
 
 def write_report(
@@ -24,24 +24,29 @@ def write_report(
     settings: SegmentationSettings,
     rejected: Sequence[Finding] = (),
 ) -> Path:
-    """``report.html``, ``findings.csv`` and ``regions.csv``.
+    """Write ``report.html``, ``findings.csv`` and ``regions.csv``.
 
     Args:
-        folder: where they go.
-        detection, segmentation, settings: what is told of.
-        rejected: findings that a reader took out of ``segmentation``: listed as such in the table, left out of the page.
+        folder: of the results.
+        detection: with the maps that are drawn.
+        segmentation: mask and findings, without rejected ones.
+        settings: that made the mask.
+        rejected: findings that the reader has rejected: in the table only.
 
     Returns:
         The path of the page.
+
+    Raises:
+        OSError: a file cannot be written.
     """
     from jinja2 import Environment, PackageLoader, select_autoescape
 
-    view, regions = canonical(detection, segmentation), region_rows(detection, segmentation)
+    view, regions = canonical_view(detection, segmentation), region_rows(detection, segmentation)
     environment = Environment(
         loader=PackageLoader("BrainSSLAnomalyLib.report"),
         autoescape=select_autoescape(["html", "j2"]),
     )
-    environment.filters["in_letters"] = in_letters
+    environment.filters["in_letters"] = place_in_letters
     page = environment.get_template("report.html.j2").render(
         version=__version__,
         detection=detection,
@@ -53,11 +58,11 @@ def write_report(
                 three_planes(view, f),
                 network_maps(view, f) if MapName.RECONSTRUCTION in detection.maps else "",
             )
-            for f in segmentation.findings[:PICTURED]
+            for f in segmentation.findings[:MAX_FIGURES]
         ],
         total_ml=sum(f.volume_ml for f in segmentation.findings),
         regions=regions,
-        settings=_in_words(settings),
+        settings=_describe(settings),
     )
     everything = sorted([*segmentation.findings, *rejected], key=lambda f: f.number)
     write_text(
@@ -69,18 +74,24 @@ def write_report(
     return folder / "report.html"
 
 
-def in_letters(ras: tuple[float, float, float]) -> str:
-    """A place in RAS mm as it is read off a scan: ``L 25, A 22, I 10``."""
+def place_in_letters(ras: tuple[float, float, float]) -> str:
+    """Return a place in RAS mm with the letters of its sides.
+
+    Example:
+        >>> place_in_letters((-25.0, 22.0, -10.0))
+        'L 25, A 22, I 10'
+    """
     return ", ".join(
         f"{names[v < 0]} {abs(v):.0f}" for v, names in zip(ras, ("RL", "AP", "SI"), strict=True)
     )
 
 
-def _in_words(settings: SegmentationSettings) -> str:
+def _describe(settings: SegmentationSettings) -> str:
     t, m = settings.threshold, settings.morphology
     cut = {
         ThresholdMethod.FIXED: f"score of at least {t.threshold:g}",
-        ThresholdMethod.HYSTERESIS: f"hysteresis, score of at least {t.threshold:g} within regions of at least {t.low:g}",
+        ThresholdMethod.HYSTERESIS: f"hysteresis, score of at least {t.threshold:g} within regions "
+        f"of at least {t.low:g}",
         ThresholdMethod.PERCENTILE: f"above the {t.percentile:g}th percentile of the brain",
         ThresholdMethod.ROBUST_Z: f"{t.zscore:g} robust SD above the brain's median",
         ThresholdMethod.OTSU: "Otsu's method",

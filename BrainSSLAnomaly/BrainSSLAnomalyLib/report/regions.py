@@ -1,4 +1,4 @@
-"""How unusual each region of the brain is: one row a lobe or nucleus, however small what was found there."""
+"""How unusual each region of the brain is: one row a lobe or nucleus."""
 
 from __future__ import annotations
 
@@ -14,16 +14,20 @@ from ..core.study import Modality
 
 @dataclass(frozen=True)
 class RegionRow:
-    """One region of one brain. Voxels at the brain's edge, which are not scored, count with a score of 0.
+    """Describe one region of one brain.
+
+    Voxels at the edge of the brain, which are not scored, count with a score of 0.
 
     Attributes:
-        region: which.
-        volume_ml: of it, in ml.
-        mean_score, high_score: mean and 99th percentile of the anomaly score, 0 to 1.
-        reached_score: the highest score that 0.1 ml of it reaches, or None where it is too small to tell.
-        marked_ml: how much of it the mask holds, after threshold and morphology, in ml.
-        zscores: median robust z against healthy of each modality, in SD; positive is brighter. A lesion that fills less than half
-            of a region does not move it: it says whether the region as a whole is unusual.
+        region: lobe or nucleus.
+        volume_ml: of the region, in ml.
+        mean_score: mean anomaly score, 0 to 1.
+        high_score: 99th percentile of the anomaly score, 0 to 1.
+        reached_score: the highest score that 0.1 ml of it reach, or None where it is too small.
+        marked_ml: how much of it is in the mask, in ml.
+        zscores: modality → median robust z against healthy people, in SD; positive is brighter. It
+            shows whether the region as a whole is unusual: a lesion that fills less than half of it
+            does not move the median.
     """
 
     region: Region
@@ -36,7 +40,10 @@ class RegionRow:
 
 
 def region_rows(detection: Detection, segmentation: Segmentation) -> list[RegionRow]:
-    """Every region that the brain has, the most unusual first: by the score that 0.1 ml reaches, then by the 99th percentile."""
+    """Return every region of the brain, the most unusual first.
+
+    The order is by the score that 0.1 ml reach, then by the 99th percentile.
+    """
     codes = detection.anatomy.regions.ravel()
     inside = np.flatnonzero((codes > Region.OUTSIDE) & (codes < len(Region)))
     names = codes[inside]

@@ -1,4 +1,4 @@
-"""Findings and regions as tables that other programs read."""
+"""Findings and regions as CSV tables."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from ..core.study import Modality
 from .regions import RegionRow
 
 REVIEW = ("accepted", "rejected")
-"""What a reader has made of a finding. Nothing has to be done to accept one: it stays in the mask."""
+"""States of a finding in the review: a finding is accepted unless it is rejected."""
 
 
 def findings_csv(
     findings: Sequence[Finding], modalities: Sequence[Modality], rejected: Collection[int] = ()
 ) -> str:
-    """One row a finding; places in RAS mm, volumes in ml, z-scores in SD.
+    """Return one row a finding; places in RAS mm, volumes in ml, z-scores in SD.
 
     Args:
         findings: most anomalous first.
         modalities: those with a z-score; each has its column even without findings.
-        rejected: numbers of the findings that a reader took out of the mask.
+        rejected: numbers of the findings that the reader has rejected.
     """
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
@@ -37,7 +37,7 @@ def findings_csv(
             "peak_score",
             "mean_score",
             "place",
-            "certainty",
+            "confidence",
             "review",
             *(f"zscore_{m.key}" for m in modalities),
         ]
@@ -54,7 +54,7 @@ def findings_csv(
                 f"{f.peak_score:.4f}",
                 f"{f.mean_score:.4f}",
                 f.place,
-                f.certainty,
+                f.confidence,
                 REVIEW[f.number in rejected],
                 *scores,
             ]
@@ -63,7 +63,7 @@ def findings_csv(
 
 
 def regions_csv(rows: Sequence[RegionRow], modalities: Sequence[Modality]) -> str:
-    """One row a region; volumes in ml, z-scores in SD (see `RegionRow`).
+    """Return one row a region; volumes in ml, z-scores in SD (see `RegionRow`).
 
     Args:
         rows: most unusual first.

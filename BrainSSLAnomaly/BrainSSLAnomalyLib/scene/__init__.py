@@ -1,14 +1,13 @@
-"""Detection ⇄ MRML: the only room that imports slicer, and it knows no Qt, so that any front end can use it."""
+"""Results ⇄ MRML, the only room that imports slicer; without Qt."""
 
-from .grids import problem, scan_from_node, study_from_nodes, volume_from_node
+from .grids import scan_from_node, study_from_nodes, volume_from_node
 from .results import EditedByHand, Results
-from .views import jump, show_layers, show_threshold
+from .views import jump_to, show_layers, show_threshold
 
 __all__ = [
     "EditedByHand",
     "Results",
-    "jump",
-    "problem",
+    "jump_to",
     "scan_from_node",
     "show_layers",
     "show_threshold",

@@ -1,4 +1,4 @@
-"""Volumes of the scene as the package wants them: (k, j, i) arrays with an affine to RAS millimetres, transforms included."""
+"""Volumes of the scene as (k, j, i) arrays with an affine to RAS mm, transforms included."""
 
 from __future__ import annotations
 
@@ -10,23 +10,26 @@ import slicer
 import vtk
 from numpy.typing import NDArray
 
-from ..core.errors import BrainSSLAnomalyError, UnsuitableScan
+from ..core.errors import UnsuitableScan
 from ..core.study import Modality, Scan, Study, Volume
 from ..imageio.checks import check_grid, check_intensities
 
 Node = Any
-"""A MRML node; its classes have no types to import."""
+"""A MRML node: Slicer ships no type information."""
+
+MIN_OVERLAP_MM = 40.0
+"""Two scans of one head share at least this much along every axis."""
 
 
 def local_affine(node: Node) -> NDArray[np.float64]:
-    """(i, j, k) → RAS mm of the volume itself, without its transform; may be left-handed."""
+    """Return (i, j, k) → RAS mm of the volume itself, without its transform; may be left-handed."""
     matrix = vtk.vtkMatrix4x4()
     node.GetIJKToRASMatrix(matrix)
     return np.asarray(slicer.util.arrayFromVTKMatrix(matrix), float)
 
 
 def world_affine(node: Node) -> NDArray[np.float64]:
-    """(i, j, k) → RAS mm of the scene, with every linear transform above the volume.
+    """Return (i, j, k) → RAS mm of the scene, with every linear transform above the volume.
 
     Raises:
         UnsuitableScan: a transform above it is not linear.
@@ -45,11 +48,11 @@ def world_affine(node: Node) -> NDArray[np.float64]:
 
 
 def volume_from_node(node: Node) -> Volume:
-    """A copy of a scalar volume's voxels as float32, with its place in the scene.
+    """Return a copy of a scalar volume's voxels as float32, with its place in the scene.
 
     Raises:
-        UnsuitableScan: no voxels, a label map, several values a voxel, a transform that is not linear, or a grid or content that
-            cannot be a structural MRI of a head.
+        UnsuitableScan: no voxels, a label map, several values a voxel, a transform that is not
+            linear, or a grid or content that cannot be a structural MRI of a head.
     """
     name = node.GetName()
     if node.IsA("vtkMRMLLabelMapVolumeNode"):
@@ -70,7 +73,7 @@ def volume_from_node(node: Node) -> Volume:
 
 
 def scan_from_node(node: Node, modality: Modality) -> Scan:
-    """A `Scan`; its source is the name of the node.
+    """Return a volume as a `Scan`; its source is the name of the node.
 
     Raises:
         UnsuitableScan: see `volume_from_node`.
@@ -79,7 +82,7 @@ def scan_from_node(node: Node, modality: Modality) -> Scan:
 
 
 def study_from_nodes(nodes: Mapping[Modality, Node]) -> Study:
-    """The study of these scans.
+    """Return the study of some volumes.
 
     Raises:
         UnsuitableScan: none was given, one is given twice, or one cannot be used.
@@ -99,35 +102,26 @@ def study_from_nodes(nodes: Mapping[Modality, Node]) -> Study:
     return study
 
 
-def problem(node: Node) -> str:
-    """Why a volume cannot be used, in one sentence; empty when it can."""
-    try:
-        volume_from_node(node)
-    except BrainSSLAnomalyError as error:
-        return str(error)
-    return ""
-
-
 def _check_overlap(study: Study) -> None:
     """Refuse scans that do not show the same head at the same place.
 
     Raises:
         UnsuitableScan: their boxes do not meet.
     """
-    low, high = _box(study.reference.volume)
+    low, high = _extent(study.reference.volume)
     for scan in study.scans.values():
-        other_low, other_high = _box(scan.volume)
-        if (np.minimum(high, other_high) - np.maximum(low, other_low) < 40).any():
+        other_low, other_high = _extent(scan.volume)
+        shared = np.minimum(high, other_high) - np.maximum(low, other_low)
+        if (shared < MIN_OVERLAP_MM).any():
             raise UnsuitableScan(
                 f"{scan.source} and {study.reference.source} lie at different places",
-                "check that both are of one patient and one visit, or register one to the other first",
+                "check that both are of one patient and one visit, or register one to the other "
+                "first",
             )
 
 
-def _box(volume: Volume) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    corners = np.array([[i, j, k, 1.0] for i in (0, 1) for j in (0, 1) for k in (0, 1)]) * [
-        *volume.array.shape[::-1],
-        1,
-    ]
-    ras = (volume.affine @ corners.T)[:3]
+def _extent(volume: Volume) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the lowest and highest RAS mm of a volume."""
+    corners = np.array([[i, j, k, 1.0] for i in (0, 1) for j in (0, 1) for k in (0, 1)])
+    ras = (volume.affine @ (corners * [*volume.array.shape[::-1], 1]).T)[:3]
     return ras.min(1), ras.max(1)

@@ -1,21 +1,21 @@
-"""Which volume of the scene is which contrast: by DICOM description, by name, and by standing under one patient and study."""
+"""The contrast of volumes in the scene: by DICOM description, name, patient and study."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import slicer
 
 from ..core.study import REFERENCE_ORDER, Modality
 from ..imageio.contrast import guess_from_name, guess_from_tags
 from . import hierarchy
+from .grids import Node
 from .results import SOURCE
-
-Node = Any
 
 
 def contrast_of(node: Node) -> Modality | None:
-    """From what the subject hierarchy knows of the DICOM series, else from the name; None for masks, results and unknown names."""
+    """Return the contrast by the DICOM series in the subject hierarchy, else by the name.
+
+    None for masks, results and unknown names.
+    """
     if node.GetNodeReference(SOURCE) is not None or node.IsA("vtkMRMLLabelMapVolumeNode"):
         return None
     guess = guess_from_tags(hierarchy.dicom_description(node))
@@ -23,10 +23,11 @@ def contrast_of(node: Node) -> Modality | None:
 
 
 def guess_scans(start: Node | None = None) -> dict[Modality, Node]:
-    """One volume a contrast, all of one patient and study.
+    """Return one volume a contrast, all of one patient and study.
 
     Args:
-        start: a volume of the wanted study; without it the study with the most contrasts is taken, of equals the latest.
+        start: a volume of the study; without it the study with the most contrasts is taken, of
+            equals the latest.
     """
     studies: dict[int, dict[Modality, Node]] = {}
     for node in slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode"):
@@ -41,7 +42,7 @@ def guess_scans(start: Node | None = None) -> dict[Modality, Node]:
 
 
 def describe(scans: dict[Modality, Node]) -> str:
-    """One line for the panel: which scan is the reference, and what is missing."""
+    """Return one line for the panel: which scan is the reference, and what is missing."""
     if not scans:
         return "Choose at least one scan; a FLAIR tells most."
     reference = next(m for m in REFERENCE_ORDER if m in scans)

@@ -1,4 +1,4 @@
-"""Where results stand in the subject hierarchy: in a folder beside their scan, under the same patient and study."""
+"""Results in the subject hierarchy: a folder beside their scan, under the same study."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from typing import Any
 
 import slicer
 
-Node = Any
+from .grids import Node
+
 _FOLDER = "BrainSSLAnomaly.Folder"
 
 
@@ -23,7 +24,7 @@ def put_beside(node: Node, reference: Node, sibling: Node | None) -> None:
         return
     item = _item(tree, node)
     if tree.HasItemAttribute(tree.GetItemParent(item), _FOLDER):
-        return  # where it is, or where somebody has moved it
+        return  # it stands there already, or somebody has moved it
     folder = folder_of(sibling) if sibling is not None and sibling is not node else 0
     if not folder:
         parent = tree.GetItemParent(_item(tree, reference)) or tree.GetSceneItemID()
@@ -33,7 +34,7 @@ def put_beside(node: Node, reference: Node, sibling: Node | None) -> None:
 
 
 def folder_of(node: Node | None) -> int:
-    """The folder of ours that a result stands in, 0 if it stands elsewhere."""
+    """Return the folder of ours that a result stands in, 0 if it stands elsewhere."""
     tree = _tree()
     if tree is None or node is None:
         return 0
@@ -41,21 +42,14 @@ def folder_of(node: Node | None) -> int:
     return int(parent) if parent and tree.HasItemAttribute(parent, _FOLDER) else 0
 
 
-def remove_if_empty(folder: int) -> None:
-    """Take a folder of ours out of the hierarchy when nothing is left in it."""
-    tree = _tree()
-    if tree is not None and folder and tree.GetNumberOfItemChildren(folder) == 0:
-        tree.RemoveItem(folder)
-
-
 def patient_and_study(node: Node) -> int:
-    """The item that a scan stands under: scans under the same one belong together."""
+    """Return the item that a scan stands under: scans under the same one belong together."""
     tree = _tree()
     return int(tree.GetItemParent(_item(tree, node))) if tree is not None else 0
 
 
 def dicom_description(node: Node) -> dict[str, str]:
-    """What the hierarchy knows of a scan from its DICOM series, for guessing its contrast; empty for scans from files."""
+    """Return the DICOM attributes that tell the contrast of a scan; empty for scans from files."""
     tree = _tree()
     if tree is None:
         return {}

@@ -1,4 +1,7 @@
-"""Which maps of a detection are shown, under which name and in which colours: one row a kind, nothing else to change for a new one."""
+"""The maps of a detection as layers: one row a kind with name, colours and window.
+
+A new kind of map needs a new row here, and nothing else.
+"""
 
 from __future__ import annotations
 
@@ -12,16 +15,17 @@ from ..core.results import Detection, MapName
 from ..report.figures import HEAT_MAPS
 
 SCORE, DEVIATION, HEAT, GREY = "score", "deviation", "heat", "grey"
-"""Colour tables: from nothing to bright, blue – nothing – red, from nothing over green to yellow, and that of scans."""
+"""Colour tables: from nothing to bright; blue – nothing – red; over green to yellow; as scans."""
 
 
 @dataclass(frozen=True)
 class Layer:
-    """One map that can lie over the scan.
+    """Describe one map that can lie over the scan.
 
     Attributes:
-        key: unique among the layers of a detection, e.g. ``zscore-FLAIR``; also its role in the scene.
-        title: what users read, e.g. ``z on FLAIR``.
+        key: unique among the layers of a detection, e.g. ``zscore-FLAIR``; also its role in the
+            scene.
+        title: for users, e.g. ``z on FLAIR``.
         colours: `SCORE`, `DEVIATION`, `HEAT` or `GREY`.
         window: values at the ends of the colour table; None for those of the scan.
         unit: of the values, for the legend.
@@ -38,17 +42,18 @@ class Layer:
 
 @dataclass(frozen=True)
 class _Kind:
+    """Describe a kind of layer; ``maps`` returns its arrays by name, '' where there is only one."""
+
     key: str
     title: str
     colours: str
     window: tuple[float, float] | None
     unit: str
     maps: Callable[[Detection], Mapping[str, NDArray[np.float32]]]
-    """Detection → name of the map within its kind ('' where there is one only) → array."""
 
 
 def _network(name: MapName, title: str, unit: str) -> _Kind:
-    """A map that a network adds; the reconstruction is seen as the scan is, the others as in the report."""
+    """Return the kind of a network map, drawn as in the report; the reconstruction as the scan."""
     colours, window = (HEAT, (0.0, HEAT_MAPS[name][1])) if name in HEAT_MAPS else (GREY, None)
     return _Kind(
         name.value,
@@ -86,15 +91,16 @@ _KINDS = (
 )
 
 MAIN = _KINDS[0].key
-"""The layer that is shown first, and that the threshold cuts."""
+"""The layer that is shown first, and that the threshold is applied to."""
 
 
 FINDING = _KINDS[-1].key
-"""The layer of the one finding that was last asked about. No detection holds it: findings come and go with the threshold."""
+"""The layer of the finding that was last explained; no detection holds it, since findings come and
+go with the threshold."""
 
 
 def finding_layer(number: int, heat: NDArray[np.float32]) -> Layer:
-    """The Grad-CAM of one finding.
+    """Return the Grad-CAM of one finding as a layer.
 
     Args:
         number: of the finding.
@@ -105,12 +111,12 @@ def finding_layer(number: int, heat: NDArray[np.float32]) -> Layer:
 
 
 def rank(key: str) -> int:
-    """Where the key of a layer stands among all."""
+    """Return the position of a layer's key among all kinds."""
     return [kind.key for kind in _KINDS].index(key.split("-")[0])
 
 
 def layers_of(detection: Detection) -> tuple[Layer, ...]:
-    """Every map that this detection holds, the main one first."""
+    """Return every map of a detection as a layer, the main one first."""
     return tuple(
         Layer(
             f"{kind.key}-{name}" if name else kind.key,

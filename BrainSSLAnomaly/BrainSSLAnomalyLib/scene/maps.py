@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import slicer
 import vtk
@@ -11,9 +9,8 @@ from numpy.typing import NDArray
 
 from ..core.errors import BadResults
 from .colours import colour_node
+from .grids import Node
 from .layers import Layer
-
-Node = Any
 
 
 def write_map(
@@ -26,7 +23,8 @@ def write_map(
     """Put an array into a volume node of the grid and under the transform of a scan.
 
     Args:
-        node: the one to fill, or None for a new one, whose name becomes ``name``.
+        node: to fill, or None for a new one.
+        name: of a new node.
         array: (k, j, i), copied.
         reference: volume node that gives matrix, transform and study.
         kind: class of a new node.
@@ -47,8 +45,8 @@ def write_map(
     return node
 
 
-def dress(node: Node, layer: Layer, reference: Node) -> None:
-    """Colour table and window of a layer; once, since what users change afterwards is theirs."""
+def set_display(node: Node, layer: Layer, reference: Node) -> None:
+    """Set colour table and window of a new layer; what users change afterwards is theirs."""
     if node.GetDisplayNode() is None:
         node.CreateDefaultDisplayNodes()
     display = node.GetDisplayNode()
@@ -56,37 +54,36 @@ def dress(node: Node, layer: Layer, reference: Node) -> None:
     if layer.window is not None:
         display.SetWindowLevelMinMax(*layer.window)
     else:
-        same_window(node, reference)
+        copy_window(node, reference)
     display.SetInterpolate(True)
     display.SetAndObserveColorNodeID(colour_node(slicer.mrmlScene, layer.colours).GetID())
     node.SetAttribute("BrainSSLAnomaly.Unit", layer.unit)
 
 
-def same_window(node: Node, scan: Node) -> None:
-    """Show a volume in the window of a scan: what differs is then the content."""
+def copy_window(node: Node, scan: Node) -> None:
+    """Show a volume in the window of a scan, so that only the content differs."""
     if node.GetDisplayNode() is not None and scan.GetDisplayNode() is not None:
         display, like = node.GetDisplayNode(), scan.GetDisplayNode()
         display.AutoWindowLevelOff()
         display.SetWindowLevelMinMax(like.GetWindowLevelMin(), like.GetWindowLevelMax())
 
 
-def limits(node: Node) -> tuple[float, float]:
-    """What a window can be chosen from: the values of a volume and the window it has."""
+def window_limits(node: Node) -> tuple[float, float]:
+    """Return the range of possible windows: the values of a volume and its window now."""
     low, high = node.GetImageData().GetScalarRange()
     display = node.GetDisplayNode()
     return min(low, display.GetWindowLevelMin()), max(high, display.GetWindowLevelMax())
 
 
 def show_legend(node: Node, on: bool) -> None:
-    """Colour legend of a layer in the views."""
+    """Show or hide the colour legend of a layer in the views."""
     logic = slicer.modules.colors.logic()
     legend = logic.GetColorLegendDisplayNode(node)
     if legend is None and on:
         legend = logic.AddDefaultColorLegendDisplayNode(node)
         if legend is not None:
-            legend.SetTitleText(
-                f"{node.GetAttribute('BrainSSLAnomaly.Layer')}\n{node.GetAttribute('BrainSSLAnomaly.Unit')}"
-            )
+            title = node.GetAttribute("BrainSSLAnomaly.Layer")
+            legend.SetTitleText(f"{title}\n{node.GetAttribute('BrainSSLAnomaly.Unit')}")
             legend.GetTitleTextProperty().SetFontSize(14)
             legend.GetLabelTextProperty().SetFontSize(12)
             legend.SetLabelFormat("%.1f")
@@ -97,7 +94,7 @@ def show_legend(node: Node, on: bool) -> None:
 
 
 def remove_node(node: Node) -> None:
-    """Take a node out of the scene with its display and storage nodes, which nobody else uses."""
+    """Remove a node from the scene with its display and storage nodes, which nobody else uses."""
     helpers = []
     if node.IsA("vtkMRMLDisplayableNode"):
         helpers += [node.GetNthDisplayNode(n) for n in range(node.GetNumberOfDisplayNodes())]
@@ -110,11 +107,16 @@ def remove_node(node: Node) -> None:
 
 
 def array_of(node: Node | None, what: str) -> NDArray:
-    """A copy of a volume's voxels, (k, j, i).
+    """Return a copy of a volume's voxels, (k, j, i).
+
+    Args:
+        node: the volume.
+        what: its name for the error.
 
     Raises:
         BadResults: the node is gone or empty.
     """
     if node is None or node.GetImageData() is None:
         raise BadResults(f"{what} is no longer in the scene", "detect again")
-    return slicer.util.arrayFromVolume(node).copy()
+    array: NDArray = slicer.util.arrayFromVolume(node).copy()
+    return array

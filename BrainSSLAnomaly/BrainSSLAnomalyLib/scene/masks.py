@@ -1,4 +1,4 @@
-"""Masks into segments, and whether somebody has edited them since."""
+"""Masks as segments, and whether somebody has edited them since."""
 
 from __future__ import annotations
 
@@ -12,13 +12,16 @@ import vtk
 from numpy.typing import NDArray
 from vtk.util.numpy_support import numpy_to_vtk, vtk_to_numpy
 
+from ..core.grid import Box
 from ..core.resources import resource
 from ..core.results import Finding
-from .grids import local_affine
+from .grids import Node, local_affine
 
-Node = Any
 TERMINOLOGY = "Segmentation category and type - BrainSSLAnomaly"
-LESION = f"{TERMINOLOGY}~SCT^49755003^Morphologically Altered Structure~SCT^52988006^Lesion~^^~Anatomic codes - DICOM master list~^^~^^"
+LESION = (
+    f"{TERMINOLOGY}~SCT^49755003^Morphologically Altered Structure~SCT^52988006^Lesion~^^"
+    "~Anatomic codes - DICOM master list~^^~^^"
+)
 """SNOMED CT 52988006 "Lesion", as Slicer writes a terminology entry into a segment's tag."""
 OURS = "BrainSSLAnomaly.Finding"
 """Tag of the segments that are ours: the number of the finding, or 0 for all in one."""
@@ -27,7 +30,10 @@ _REPLACE = 0  # vtkSlicerSegmentationsModuleLogic::MODE_REPLACE
 
 
 def new_segmentation(name: str, reference: Node) -> Node:
-    """An empty segmentation in the geometry and under the transform of a volume: outlined in 2-D, solid in 3-D."""
+    """Add an empty segmentation in the geometry and under the transform of a volume.
+
+    It is outlined in 2-D and solid in 3-D.
+    """
     node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", name)
     node.CreateDefaultDisplayNodes()
     node.SetReferenceImageGeometryParameterFromVolumeNode(reference)
@@ -52,19 +58,21 @@ def write_segments(
         node: the segmentation.
         reference: volume node with the grid of ``labels``.
         labels: (k, j, i), number of the finding in each voxel, 0 elsewhere.
-        findings: those to be seen, for the names.
+        findings: that are in ``labels``, for the names.
         one_each: a segment a finding instead of one for all.
     """
     segmentation = node.GetSegmentation()
-    wanted = {f.number: f"{f.number} {f.place}" for f in findings} if one_each else {0: "anomalies"}
+    segments = (
+        {f.number: f"{f.number} {f.place}" for f in findings} if one_each else {0: "anomalies"}
+    )
     have = our_segments(node)
-    boxes = _boxes(labels, wanted if one_each else None)
+    boxes = _boxes(labels, segments if one_each else None)
     modified = node.StartModify()
     try:
         for number, segment_id in have.items():
-            if number not in wanted:
+            if number not in segments:
                 segmentation.RemoveSegment(segment_id)
-        for number, name in wanted.items():
+        for number, name in segments.items():
             segment_id = have.get(number) or _add_segment(segmentation, number, name)
             if one_each:
                 segmentation.GetSegment(segment_id).SetName(name)
@@ -77,7 +85,7 @@ def write_segments(
 
 
 def our_segments(node: Node) -> dict[int, str]:
-    """Number of the finding (0 for all in one) → segment ID."""
+    """Return number of the finding (0 for all in one) → segment ID."""
     segmentation = node.GetSegmentation()
     found = {}
     for segment_id in segmentation.GetSegmentIDs():
@@ -88,7 +96,10 @@ def our_segments(node: Node) -> dict[int, str]:
 
 
 def fingerprint(node: Node, reference: Node) -> int:
-    """A number that changes with the voxels of any segment, and survives saving and loading, which may turn a left-handed grid."""
+    """Return a number that changes with the voxels of any segment.
+
+    It survives saving and loading, which may turn a left-handed grid.
+    """
     segmentation = node.GetSegmentation()
     affine = local_affine(reference)
     to_index = np.linalg.inv(affine)
@@ -118,7 +129,7 @@ def fingerprint(node: Node, reference: Node) -> int:
 
 
 def show_surface(node: Node, on: bool) -> None:
-    """The closed surface for the 3-D views: made when wanted, gone when not, so that no slider waits for it."""
+    """Show or remove the closed surface in the 3-D views; removed, no slider waits for it."""
     node.RemoveClosedSurfaceRepresentation()
     if on:
         node.CreateClosedSurfaceRepresentation()
@@ -135,9 +146,7 @@ def _add_segment(segmentation: Any, number: int, name: str) -> str:
     return str(segmentation.GetSegmentIdBySegment(segment))
 
 
-def _boxes(
-    labels: NDArray[np.int32], numbers: Mapping[int, str] | None
-) -> dict[int, tuple[slice, slice, slice]]:
+def _boxes(labels: NDArray[np.int32], numbers: Mapping[int, str] | None) -> dict[int, Box]:
     from scipy import ndimage
 
     if numbers is not None:
@@ -150,10 +159,8 @@ def _boxes(
     return {0: whole[0]} if whole else {}
 
 
-def _image(
-    labels: NDArray[np.int32], box: tuple[slice, slice, slice] | None, number: int, reference: Node
-) -> Any:
-    """The part of the grid that holds a finding (0: any), as the segmentation wants it."""
+def _image(labels: NDArray[np.int32], box: Box | None, number: int, reference: Node) -> Any:
+    """Return the part of the grid that holds a finding (0: any) as an oriented image."""
     if box is None:
         box, piece = (slice(0, 1),) * 3, np.zeros((1, 1, 1), np.uint8)
     else:
@@ -171,7 +178,7 @@ def _image(
 
 
 def load_terminology() -> bool:
-    """Make "Lesion" known to Slicer, whose own terminologies lack it. Once a session is enough; does no harm twice."""
+    """Load the terminology with "Lesion", which Slicer's own lack; return whether it is there."""
     logic = slicer.modules.terminologies.logic()
     if logic.IsTerminologyContextLoaded(TERMINOLOGY):
         return True

@@ -1,4 +1,4 @@
-"""Findings as a table node, for whoever saves the scene or goes on in another module."""
+"""Findings as a table node, saved with the scene and readable in other modules."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ COLUMNS = (
     "peak_a_mm",
     "peak_s_mm",
     "unusual",
-    "certainty",
+    "confidence",
     "review",
 )
 
 
 def write_table(node: Any, findings: Sequence[Finding], rejected: Collection[int]) -> None:
-    """One row a finding, rejected ones included; places in RAS mm, volumes in ml.
+    """Write one row a finding, rejected ones included; places in RAS mm, volumes in ml.
 
     Args:
         node: a ``vtkMRMLTableNode``, emptied first.
@@ -34,11 +34,17 @@ def write_table(node: Any, findings: Sequence[Finding], rejected: Collection[int
     """
     rows = [
         (
-            str(f.number), f.place, f"{f.volume_ml:.3f}", f"{f.peak_score:.4f}", *(f"{v:.1f}" for v in f.peak_ras),
-            "; ".join(d.words for d in f.deviations), f.certainty, REVIEW[f.number in rejected],
+            str(f.number),
+            f.place,
+            f"{f.volume_ml:.3f}",
+            f"{f.peak_score:.4f}",
+            *(f"{v:.1f}" for v in f.peak_ras),
+            "; ".join(d.words for d in f.deviations),
+            f.confidence,
+            REVIEW[f.number in rejected],
         )
         for f in findings
-    ]  # fmt: skip
+    ]
     modified = node.StartModify()
     node.RemoveAllColumns()
     for index, title in enumerate(COLUMNS):

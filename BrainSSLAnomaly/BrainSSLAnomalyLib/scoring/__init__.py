@@ -1,1 +1,1 @@
-"""From prepared images to anomaly maps."""
+"""Scores from arrays: reconstruction error, statistics, asymmetry, fusion, calibration."""

@@ -1,4 +1,4 @@
-"""One number from all that was seen: a logistic regression whose weights were fitted on synthetic anomalies alone."""
+"""Fusion of scores by logistic regression, its weights fitted on synthetic anomalies alone."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ..core.resources import resource
 from ..core.settings import ScoreName
 from ..core.study import Modality
-from .exceedance import closest
+from .exceedance import most_similar_key
 
 FEATURES = (
     ScoreName.STATISTICAL,
@@ -22,11 +22,13 @@ FEATURES = (
     ScoreName.SSIM,
     ScoreName.ASYMMETRY,
 )
-"""What may be fused: scores of voxels. Those of patches are left out: 16 mm wide, they cannot say where a lesion ends, and wherever the fit
-took the cosine distance in, masks of real lesions grew (``training/README.md``)."""
+"""Scores that can be fused: those of voxels. Patches are 16 mm wide and do not show where a lesion
+ends: with their distances in the fit, masks of real lesions grew
+(``docs/experiments/constants.md``)."""
 
 NOT_WITH_FLAIR = frozenset({ScoreName.ASYMMETRY})
-"""Not used where there is a FLAIR: lesions of white matter lie on both sides, and synthetic ones, on which weights are fitted, do not."""
+"""Not used where there is a FLAIR: white-matter lesions lie on both sides, unlike the synthetic
+ones on which the weights are fitted."""
 
 LIMITS: Mapping[ScoreName, tuple[float, float]] = {
     ScoreName.STATISTICAL: (-3.0, 12.0),
@@ -35,11 +37,11 @@ LIMITS: Mapping[ScoreName, tuple[float, float]] = {
     ScoreName.SSIM: (0.0, 1.5),
     ScoreName.ASYMMETRY: (-3.0, 8.0),
 }
-"""Beyond these a feature says no more: a single wild one must not outvote all others."""
+"""Scores are clipped to these limits, so that a single extreme one does not outvote all others."""
 
 
 def features(modalities: Collection[Modality]) -> tuple[ScoreName, ...]:
-    """Those of `FEATURES` that are used for a set of modalities."""
+    """Return those of `FEATURES` that are used for a set of modalities."""
     return tuple(
         name for name in FEATURES if Modality.FLAIR not in modalities or name not in NOT_WITH_FLAIR
     )
@@ -47,24 +49,24 @@ def features(modalities: Collection[Modality]) -> tuple[ScoreName, ...]:
 
 @dataclass(frozen=True)
 class Fusion:
-    """Weights of one set of modalities.
+    """Hold the weights of one set of modalities.
 
     Attributes:
         weights: of some of `FEATURES`.
-        constant: added.
+        constant: added to the weighted sum.
     """
 
     weights: Mapping[ScoreName, float]
     constant: float
 
     def __call__(self, scores: Mapping[ScoreName, NDArray[np.float32]]) -> NDArray[np.float32]:
-        """Log-odds of being anomalous among synthetic patients; (k, j, i) float32."""
-        parts = (
-            np.float32(w) * np.clip(scores[name], *LIMITS[name])
-            for name, w in self.weights.items()
-            if w
+        """Return the log-odds of being anomalous among synthetic patients, (k, j, i) float32."""
+        log_odds: NDArray[np.float32] = np.float32(self.constant) + sum(
+            np.float32(weight) * np.clip(scores[name], *LIMITS[name])
+            for name, weight in self.weights.items()
+            if weight
         )
-        return np.float32(self.constant) + sum(parts)
+        return log_odds
 
 
 @lru_cache(maxsize=1)
@@ -77,6 +79,6 @@ def _read() -> dict[str, Fusion]:
 
 
 def fusion(modalities: Iterable[Modality]) -> Fusion:
-    """Of this set of modalities, or of the most similar set that was fitted."""
+    """Return the fusion of a set of modalities, or of the most similar set that was fitted."""
     known = _read()
-    return known[closest(modalities, known)]
+    return known[most_similar_key(modalities, known)]

@@ -1,4 +1,4 @@
-"""The live half: anomaly maps and settings in, mask and findings out."""
+"""The live half: thresholds, morphology and findings, in milliseconds."""
 
 from .segmenter import Segmenter, segment
 

@@ -1,4 +1,4 @@
-"""From a mask to findings: what a radiologist would say of each region."""
+"""From a mask to findings: each region with volume, place and deviations."""
 
 from __future__ import annotations
 
@@ -9,33 +9,35 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.anatomy import PatientAnatomy, Region, Zone
+from ..core.grid import Grid
 from ..core.results import Deviation, Finding
 from ..core.study import Modality
 
 LARGE_ML = 10.0
-"""Findings above this size span several depths: none is named."""
+"""Larger findings span several depths: none is named."""
 
 
-def label(mask: NDArray[np.bool_]) -> NDArray[np.int32]:
-    """26-connected regions, numbered from 1."""
-    return cc3d.connected_components(mask, connectivity=26, out_dtype=np.uint32).astype(np.int32)
+def label_regions(mask: NDArray[np.bool_]) -> NDArray[np.int32]:
+    """Return the 26-connected regions of a mask, numbered from 1."""
+    labels: NDArray = cc3d.connected_components(mask, connectivity=26, out_dtype=np.uint32)
+    return labels.astype(np.int32)
 
 
-def describe(
+def describe_findings(
     labels: NDArray[np.int32],
     score: NDArray[np.float32],
     zscores: Mapping[Modality, NDArray[np.float32]],
     anatomy: PatientAnatomy,
-    affine: NDArray[np.float64],
-    voxel_ml: float,
+    grid: Grid,
 ) -> tuple[NDArray[np.int32], tuple[Finding, ...]]:
-    """Findings, the most anomalous first: by peak score, then by volume.
+    """Return the findings, the most anomalous first: by peak score, then by volume.
 
     Args:
-        labels: (k, j, i) from `label`.
-        score, zscores, anatomy: on the same grid.
-        affine: of that grid, (i, j, k) → RAS mm; may be left-handed or sheared.
-        voxel_ml: volume of a voxel.
+        labels: (k, j, i) from `label_regions`.
+        score: (k, j, i), anomaly score.
+        zscores: modality → (k, j, i), SD from healthy.
+        anatomy: regions and zones on the same grid.
+        grid: of all of them; may be left-handed or sheared.
 
     Returns:
         The labels renumbered as the findings are, and the findings.
@@ -55,60 +57,70 @@ def describe(
     findings = []
     for number, piece in enumerate(ranked, start=1):
         renumbered.ravel()[piece] = number
-        findings.append(
-            _finding(number, piece, labels.shape, values[piece], zscores, anatomy, affine, voxel_ml)
-        )
+        findings.append(_describe(number, piece, values[piece], zscores, anatomy, grid))
     return renumbered, tuple(findings)
 
 
-def _finding(
+def _describe(
     number: int,
-    piece: NDArray[np.int64],
-    shape: tuple[int, ...],
+    piece: NDArray[np.intp],
     scores: NDArray[np.float32],
     zscores: Mapping[Modality, NDArray[np.float32]],
     anatomy: PatientAnatomy,
-    affine: NDArray[np.float64],
-    voxel_ml: float,
+    grid: Grid,
 ) -> Finding:
-    k, j, i = np.unravel_index(piece, shape)
-    ras = affine[:3, :3] @ np.stack([i, j, k]) + affine[:3, 3:]
-    ml = piece.size * voxel_ml
+    """Return the finding of some voxels, given as flat indices."""
+    axes = grid.affine[:3, :3]
+    k, j, i = np.unravel_index(piece, grid.shape)
+    ras = axes @ np.stack([i, j, k]) + grid.affine[:3, 3:]
+    ml = float(piece.size * grid.voxel_ml)
+    peak = float(scores.max())
     deviations = [Deviation(m, float(np.median(z.ravel()[piece]))) for m, z in zscores.items()]
     deviations.sort(key=lambda d: -abs(d.zscore))
-    half = np.abs(affine[:3, :3]).sum(1)  # a voxel has a size too
+    voxel_extent = np.abs(axes).sum(1)
     return Finding(
         number=number,
-        volume_ml=float(ml),
+        volume_ml=ml,
         centroid_ras=_point(ras.mean(1)),
-        extent_ras=_point(np.ptp(ras, axis=1) + half),
+        extent_ras=_point(np.ptp(ras, axis=1) + voxel_extent),
         peak_ras=_point(ras[:, int(scores.argmax())]),
-        peak_score=float(scores.max()),
+        peak_score=peak,
         mean_score=float(scores.mean()),
-        place=place(
+        place=name_place(
             np.bincount(anatomy.regions.ravel()[piece], minlength=256),
             np.bincount(anatomy.zones.ravel()[piece], minlength=256),
             ml,
         ),
         deviations=tuple(deviations),
-        certainty=certainty(float(scores.max()), float(ml)),
+        confidence=rate_confidence(peak, ml),
     )
 
 
-def certainty(peak_score: float, volume_ml: float) -> str:
-    """How sure: high from a peak of 0.95 and 0.1 ml, low below a peak of 0.8 or 0.03 ml, moderate between.
+def rate_confidence(peak_score: float, volume_ml: float) -> str:
+    """Return the confidence in a finding: ``high``, ``moderate`` or ``low``.
 
-    A peak of 0.95 means that 0.05 ml of a healthy brain look as unusual (see ``scoring.statistical``).
+    High from a peak of 0.95 and 0.1 ml, low below a peak of 0.8 or 0.03 ml, moderate between. A
+    peak of 0.95 means that 0.05 ml of a healthy brain score as high (see ``scoring.exceedance``).
+
+    Example:
+        >>> rate_confidence(0.97, 0.5)
+        'high'
     """
     if peak_score >= 0.95 and volume_ml >= 0.1:
         return "high"
     return "low" if peak_score < 0.8 or volume_ml < 0.03 else "moderate"
 
 
-def place(
+def name_place(
     region_counts: NDArray[np.int64], zone_counts: NDArray[np.int64], volume_ml: float
 ) -> str:
-    """Where a finding lies, in words, from the voxels it has in each region and zone."""
+    """Return where a finding lies, in words.
+
+    Args:
+        region_counts: (n,) voxels of the finding in each region.
+        zone_counts: (n,) voxels of the finding in each zone.
+        volume_ml: of the finding.
+    """
     regions = region_counts.copy()
     regions[Region.OUTSIDE] = 0
     total = max(int(regions.sum()), 1)

@@ -1,4 +1,4 @@
-"""What the reader accepts and rejects, kept as places: findings are numbered anew at every move of a slider."""
+"""The reader's review of findings, kept as places: every mask numbers its findings anew."""
 
 from __future__ import annotations
 
@@ -7,28 +7,29 @@ from collections.abc import Collection
 import numpy as np
 from numpy.typing import NDArray
 
+from ..core.grid import Grid
 from ..core.results import Finding
 
 VoxelPlace = tuple[int, int, int]
 
 
-def peak_voxel(finding: Finding, affine: NDArray[np.float64]) -> VoxelPlace:
-    """(k, j, i) of a finding's peak.
+def peak_voxel(finding: Finding, grid: Grid) -> VoxelPlace:
+    """Return the voxel (k, j, i) of a finding's peak.
 
     Args:
-        finding: what was found.
-        affine: of the grid, (i, j, k) → RAS mm.
+        finding: on the grid.
+        grid: of the detection.
     """
-    i, j, k = (round(float(v)) for v in (np.linalg.inv(affine) @ [*finding.peak_ras, 1.0])[:3])
+    k, j, i = (round(n) for n in grid.to_index(finding.peak_ras))
     return k, j, i
 
 
 def rejected_numbers(labels: NDArray[np.int32], places: Collection[VoxelPlace]) -> frozenset[int]:
-    """Numbers of the findings that hold a rejected place.
+    """Return the numbers of the findings that hold a rejected place.
 
     Args:
         labels: (k, j, i), number of the finding in each voxel.
-        places: (k, j, i) of what was rejected.
+        places: (k, j, i) of rejected findings.
     """
     inside = [
         place
@@ -38,8 +39,8 @@ def rejected_numbers(labels: NDArray[np.int32], places: Collection[VoxelPlace]) 
     return frozenset(int(labels[place]) for place in inside if labels[place])
 
 
-def accepted(labels: NDArray[np.int32], rejected: Collection[int]) -> NDArray[np.int32]:
-    """The labels without those of rejected findings."""
+def without_rejected(labels: NDArray[np.int32], rejected: Collection[int]) -> NDArray[np.int32]:
+    """Return the labels without those of rejected findings."""
     if not rejected:
         return labels
     keep = np.arange(int(labels.max()) + 1, dtype=np.int32)
