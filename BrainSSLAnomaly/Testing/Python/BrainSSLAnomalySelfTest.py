@@ -41,10 +41,10 @@ class BrainSSLAnomalySelfTest(unittest.TestCase):
         self.assertTrue(widget.ui.detectButton.enabled)
         widget.onDetect()
         end = time.monotonic() + LIMIT_S
-        while widget.run.running and time.monotonic() < end:
+        while widget.detection.is_running and time.monotonic() < end:
             slicer.app.processEvents()
             time.sleep(0.05)
-        self.assertFalse(widget.run.running)
+        self.assertFalse(widget.detection.is_running)
         self.assertIsNotNone(widget.session)
         self.assertGreaterEqual(widget.ui.findingsTable.rowCount, 1)
         segments = widget.session.results.segmentation.GetSegmentation()
