@@ -41,7 +41,7 @@ GUIDE = [page for page in PAGES if EXPERIMENTS not in page.parents and page.name
 CODE_BLOCK = re.compile(r"^```\w*\n(.*?)^```", flags=re.DOTALL | re.MULTILINE)
 INCLUDED_BY_SITE = re.compile(r'--8<-- "([^"]+)"')
 NOT_OUR_WORDS = re.compile(
-    r"\b(looks? at|looked|looking|looker|seen|asked|told|unsaid|opened)\b", re.IGNORECASE
+    r"\b(looks? at|looked|looking|seen|asked|told|unsaid|opened)\b", re.IGNORECASE
 )
 
 
@@ -97,7 +97,9 @@ def test_every_relative_link_leads_to_a_file_and_a_heading(page):
 def test_every_named_path_is_there(page):
     roots = (PROJECT, PACKAGE, MODULE, MODULE / "Resources", PROJECT / "training")
     roots = (*roots, page.parent.parent if page.name == "README.md" else PROJECT / "docs")
-    named = [word for word in code(page.read_text(encoding="utf-8")) if is_our_path(word)]
+    lines = list(code(page.read_text(encoding="utf-8")))
+    named = [word for word in lines if is_our_path(word)]
+    named += [word for line in lines for word in re.findall(r"(?<!/)\bTesting/[\w./-]*", line)]
     absent = [word for word in named if not any((root / word).exists() for root in roots)]
     assert absent == []
 

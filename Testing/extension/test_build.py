@@ -17,6 +17,8 @@ from urllib.parse import urlsplit
 
 import module_files
 import pytest
+from BrainSSLAnomalyLib import Modality, synthetic_patient
+from BrainSSLAnomalyLib.imageio.nifti import write_volume
 
 PROJECT = Path(__file__).resolve().parents[2]
 STAND_IN = Path(__file__).resolve().parent / "stand_in"
@@ -95,11 +97,13 @@ def installed(built, tmp_path_factory) -> Path:
 
 
 def copy_extension(target: Path) -> Path:
-    """Copy what a build reads, and return the folder of the module's copy."""
+    """Copy what a build reads, with complete lists, and return the folder of the module's copy."""
+    module = target / "BrainSSLAnomaly"
     shutil.copy(PROJECT / "CMakeLists.txt", target)
     ignored = shutil.ignore_patterns("__pycache__", "*.egg-info")
-    shutil.copytree(PROJECT / "BrainSSLAnomaly", target / "BrainSSLAnomaly", ignore=ignored)
-    return target / "BrainSSLAnomaly"
+    shutil.copytree(PROJECT / "BrainSSLAnomaly", module, ignore=ignored)
+    module_files.write_lists(module)
+    return module
 
 
 def test_both_lists_hold_every_file_once():
@@ -152,10 +156,15 @@ def test_the_installed_tree_holds_the_listed_files_and_no_others(installed):
     assert names == {*scripts, *resources}
 
 
-def test_the_demonstration_runs_from_the_installed_tree_alone(installed, tmp_path):
+def test_a_detection_runs_from_the_installed_tree_alone(installed, tmp_path):
+    patient, _ = synthetic_patient(spacing=3.0)
+    flair = patient.scans[Modality.FLAIR].volume
+    write_volume(tmp_path / "flair.nii.gz", flair, flair.array.dtype)
+
     record = tmp_path / "record.json"
     program = (sys.executable, "-c", DRIVER, record)
-    arguments = ("demo", "--detector", "statistical", "--output", tmp_path / "results", "--quiet")
+    quick = ("--detector", "statistical", "--anatomy", "atlas")
+    arguments = ("detect", "--flair", "flair.nii.gz", "--output", "results", *quick)
     environment = {**os.environ, "PYTHONPATH": str(installed), "PYTHONDONTWRITEBYTECODE": "1"}
     step = run(*program, *arguments, cwd=tmp_path, env=environment)
     assert step.returncode == 0, step.stdout
