@@ -1,1 +1,1 @@
-"""How good is it? ``python -m training.benchmark`` measures every case that is kept for measuring only."""
+"""How good it is: measured on patients with known lesions, and on healthy people."""

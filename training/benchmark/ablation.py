@@ -21,12 +21,22 @@ import typer
 from BrainSSLAnomalyLib.core.resampling import resample
 from BrainSSLAnomalyLib.core.settings import ScoreName, default_segmentation
 from BrainSSLAnomalyLib.core.study import Modality
-from BrainSSLAnomalyLib.detection import network_detector as hybrid
-from BrainSSLAnomalyLib.detection.detect import scored_voxels, statistics, zscore_maps
-from BrainSSLAnomalyLib.imageio.writing import RESEARCH_USE
+from BrainSSLAnomalyLib.detection.network_detector import (
+    LATENT_SCORES,
+    network_scores,
+    predict_study,
+    scores_needed,
+)
+from BrainSSLAnomalyLib.detection.statistics import (
+    compute_zscores,
+    scored_voxels,
+    statistical_scores,
+)
+from BrainSSLAnomalyLib.imageio import RESEARCH_USE
 from BrainSSLAnomalyLib.network.model import Model
 from BrainSSLAnomalyLib.preparation import PreparedStudy
-from BrainSSLAnomalyLib.scoring.exceedance import healthy_table
+from BrainSSLAnomalyLib.scoring.exceedance import exceedance_table
+from BrainSSLAnomalyLib.scoring.fusion import fusion
 from BrainSSLAnomalyLib.scoring.region_trimming import anomaly_score
 from BrainSSLAnomalyLib.segmentation import morphology
 from BrainSSLAnomalyLib.segmentation.thresholds import hysteresis
@@ -41,7 +51,7 @@ from ..synthesis.implanted import draw_implanted_patient
 from ..synthesis.patients import Case, held_out_cases
 from ..tasks.anomaly import AnomalySettings
 from . import kinds
-from .measures import measure_score, dice
+from .measures import dice, measure_score
 from .summary import bootstrap_interval
 from .tables import END, START, format_markdown, format_number, rewrite
 
@@ -92,7 +102,7 @@ def measure(case: Case) -> list[tuple[str, str, Figures]]:
     truth = None
     if lesions is not None:
         grid = prepared.reference
-        truth = resample(lesions, grid.array.shape, grid.affine)[prepared.box] > 0.5
+        truth = resample(lesions, grid.grid)[prepared.box] > 0.5
     kind = (
         "real, lesions put in"
         if draw is draw_implanted_patient
@@ -140,22 +150,22 @@ def _score_variants(
     prepared: PreparedStudy, chosen: tuple[Modality, ...]
 ) -> Iterator[tuple[str, ScoreName, NDArray[np.float32]]]:
     """Name, the score whose table calibrates it, and how unusual each voxel of the box is."""
-    zscores = zscore_maps(prepared)
-    known = statistics(prepared, {m: zscores[m] for m in chosen}, ScoreName)
-    fusion = hybrid.needed(ScoreName.FUSED, chosen)
+    zscores = compute_zscores(prepared)
+    known = statistical_scores(prepared, {m: zscores[m] for m in chosen}, tuple(ScoreName))
+    fused, parts = fusion(chosen), scores_needed(ScoreName.FUSED, chosen)
 
     def scores(
-        model: Model, *, test_time: bool = False, wanted: tuple[ScoreName, ...] = fusion
+        model: Model, *, test_time: bool = False, wanted: tuple[ScoreName, ...] = parts
     ) -> Mapping:
-        latent = tuple(n for n in hybrid.LATENT if n in wanted)
-        seen = hybrid.view(prepared, model, chosen, test_time=test_time, latent=latent)
-        return hybrid.scores(seen, known, wanted)
+        latent = tuple(n for n in LATENT_SCORES if n in wanted)
+        predicted = predict_study(prepared, model, chosen, test_time=test_time, latent=latent)
+        return network_scores(predicted, known, wanted)
 
     plain = scores(shipped_model(), wanted=tuple(SINGLE.values()))
     yield from ((name, score, plain[score]) for name, score in SINGLE.items())
-    yield FUSED, ScoreName.FUSED, hybrid.fused(plain, chosen)
-    yield TEST_TIME, ScoreName.FUSED, hybrid.fused(scores(shipped_model(), test_time=True), chosen)
-    yield NO_TRANSFORMER, ScoreName.FUSED, hybrid.fused(scores(_bypass_transformer()), chosen)
+    yield FUSED, ScoreName.FUSED, fused(plain)
+    yield TEST_TIME, ScoreName.FUSED, fused(scores(shipped_model(), test_time=True))
+    yield NO_TRANSFORMER, ScoreName.FUSED, fused(scores(_bypass_transformer()))
 
 
 def _figures(
@@ -166,7 +176,7 @@ def _figures(
     truth: NDArray[np.bool_] | None,
 ) -> Figures:
     settings = default_segmentation(chosen)
-    score = anomaly_score(unusual, scored_voxels(prepared), healthy_table(chosen, name), name)
+    score = anomaly_score(unusual, scored_voxels(prepared), exceedance_table(chosen, name), name)
     mask = hysteresis(score, prepared.brain, settings.threshold.low, settings.threshold.threshold)
     mask = morphology.apply(
         mask,

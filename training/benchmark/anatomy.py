@@ -17,11 +17,15 @@ from BrainSSLAnomalyLib.core.anatomy import STRUCTURE_SPACING_MM, Structure
 from BrainSSLAnomalyLib.core.resampling import ras_matrix, resample
 from BrainSSLAnomalyLib.core.study import Modality, Volume
 from BrainSSLAnomalyLib.imageio import read_scan
-from BrainSSLAnomalyLib.network.anatomy import AnatomyNetwork, load_anatomy_network, looker
-from BrainSSLAnomalyLib.preparation import Look
-from BrainSSLAnomalyLib.preparation.brain_mask import skull_mask
-from BrainSSLAnomalyLib.preparation.canonical import coarse_copy
-from BrainSSLAnomalyLib.preparation.parcellation import SeenAnatomy, see
+from BrainSSLAnomalyLib.network.anatomy import (
+    AnatomyNetwork,
+    anatomy_predictor,
+    load_anatomy_network,
+)
+from BrainSSLAnomalyLib.preparation import AnatomyPredictor
+from BrainSSLAnomalyLib.preparation.brain_mask import mask_from_probability
+from BrainSSLAnomalyLib.preparation.canonical import canonical_copy
+from BrainSSLAnomalyLib.preparation.parcellation import Parcellation, predict_parcellation
 from numpy.typing import NDArray
 from safetensors.torch import load_file
 from scipy import ndimage
@@ -35,28 +39,27 @@ from .preparation import fill_intracranial
 S = Structure
 
 
-def load_network(weights: Path | None) -> Look:
+def load_network(weights: Path | None) -> AnatomyPredictor:
     """The shipped network, or one in training."""
     if weights is None:
-        return looker(load_anatomy_network())
+        return anatomy_predictor(load_anatomy_network())
     network = AnatomyNetwork()
     network.load_state_dict(load_file(weights))
-    return looker(network.eval())
+    return anatomy_predictor(network.eval())
 
 
-def looked(look: Look, scan: Volume) -> SeenAnatomy:
+def looked(predictor: AnatomyPredictor, scan: Volume) -> Parcellation:
     """What is seen in a scan on any grid."""
-    return see(look, [coarse_copy(scan, STRUCTURE_SPACING_MM)])
+    return predict_parcellation(predictor, [canonical_copy(scan, STRUCTURE_SPACING_MM)])
 
 
-def brain_of(seen: SeenAnatomy, grid: Volume, world: NDArray | None = None) -> NDArray[np.bool_]:
+def brain_of(seen: Parcellation, grid: Volume, world: NDArray | None = None) -> NDArray[np.bool_]:
     """The brain mask on another grid, from what was seen alone; `prepare` fits it to the intensities too."""
-    mask = skull_mask(seen.inside).astype(np.float32)
+    mask = mask_from_probability(seen.intracranial).astype(np.float32)
     return (
         resample(
             Volume(ndimage.gaussian_filter(mask, 0.7), seen.affine),
-            grid.array.shape,
-            grid.affine,
+            grid.grid,
             world,
         )
         > 0.5
@@ -67,7 +70,7 @@ def worsened(scan: Volume) -> Iterator[tuple[str, Volume]]:
     """The scan as it is, and as worse scanners and patients give it."""
     rng = np.random.default_rng(0)
     yield "as it is", scan
-    canonical = coarse_copy(scan, 1.5)
+    canonical = canonical_copy(scan, 1.5)
     thick = ndimage.uniform_filter1d(canonical.array, 4, axis=0)[1::4]
     affine = canonical.affine.copy()
     affine[:3, 3] += affine[:3, 2]
@@ -110,7 +113,7 @@ TISSUES: dict[str, tuple[tuple[Structure, ...], tuple[int, ...]]] = {
 """What is called alike here and in the automatic segmentations (MUSE codes)."""
 
 
-def ixi(look: Look, count: int) -> Iterator[tuple[str, str]]:
+def ixi(predictor: AnatomyPredictor, count: int) -> Iterator[tuple[str, str]]:
     """Brain in five guises, and tissues, of the calibration subjects."""
     brains: dict[str, list[float]] = {}
     tissues: dict[str, list[float]] = {name: [] for name in TISSUES}
@@ -128,7 +131,7 @@ def ixi(look: Look, count: int) -> Iterator[tuple[str, str]]:
         known = fill_intracranial(labels)
         for guise, scan in worsened(load(path)):
             start = time.perf_counter()
-            seen = looked(look, scan)
+            seen = looked(predictor, scan)
             seconds.append(time.perf_counter() - start)
             back: NDArray = (
                 scan.affine @ np.linalg.inv(labels.affine)
@@ -139,7 +142,7 @@ def ixi(look: Look, count: int) -> Iterator[tuple[str, str]]:
             if guise == "as it is":
                 for name, (structures, codes) in TISSUES.items():
                     part = Volume(seen.probability[list(structures)].sum(0), seen.affine)
-                    here = resample(part, labels.array.shape, labels.affine) > 0.5
+                    here = resample(part, labels.grid) > 0.5
                     tissues[name].append(dice(here, np.isin(labels.array, codes)))
     for what, scores in ({f"brain, {guise}": v for guise, v in brains.items()} | tissues).items():
         yield (
@@ -149,7 +152,7 @@ def ixi(look: Look, count: int) -> Iterator[tuple[str, str]]:
     yield "seconds a scan", f"{np.median(seconds):.1f}"
 
 
-def patients(look: Look) -> Iterator[tuple[str, str]]:
+def patients(predictor: AnatomyPredictor) -> Iterator[tuple[str, str]]:
     """Brain masks that came with patients."""
     case = EVALUATION / "ms_raw_12"
     common, to_common = (
@@ -163,17 +166,15 @@ def patients(look: Look) -> Iterator[tuple[str, str]]:
             own = np.linalg.inv(
                 ras_matrix(sitk.ReadTransform(str(case / f"{modality.key}_to_flair.txt")))
             )
-        seen = brain_of(looked(look, scan), scan)
+        seen = brain_of(looked(predictor, scan), scan)
         ways = [
             w @ o for w in (to_common, np.linalg.inv(to_common)) for o in (own, np.linalg.inv(own))
         ]
-        best = max(
-            dice(seen, resample(common, scan.array.shape, scan.affine, w) > 0.5) for w in ways
-        )
+        best = max(dice(seen, resample(common, scan.grid, w) > 0.5) for w in ways)
         yield f"ms_raw_12, {modality.value}, brain", f"{best:.3f}"
     for name in ("glioma_0001", "glioma_0003"):
         scan = read_scan(EVALUATION / name / "flair.nii.gz", Modality.FLAIR).volume
-        seen = brain_of(looked(look, scan), scan)
+        seen = brain_of(looked(predictor, scan), scan)
         known, lesion = (
             load(EVALUATION / name / f"{n}.nii.gz").array > 0
             for n in ("brain_mask", "mask_classes")

@@ -22,14 +22,14 @@ from ..data.embeddings import (
     ANOMALOUS,
     HEALTHY,
     IMPLANTED,
+    REAL,
     SYNTHETIC,
     SYNTHETIC_LESIONS,
-    REAL,
     ScanEmbedding,
-    healthy_means,
-    mahalanobis_distances,
     embed_scans,
+    healthy_means,
     list_scans,
+    mahalanobis_distances,
 )
 from ..engine.processes import process_pool
 from .summary import auroc

@@ -11,10 +11,10 @@ import typer
 from BrainSSLAnomalyLib.core.resampling import ras_matrix, resample
 from BrainSSLAnomalyLib.core.settings import AnatomySource
 from BrainSSLAnomalyLib.core.study import Modality, Study, Volume
-from BrainSSLAnomalyLib.detection.detect import anatomy_eyes
+from BrainSSLAnomalyLib.detection.detect import anatomy_predictor
 from BrainSSLAnomalyLib.imageio import read_scan
-from BrainSSLAnomalyLib.preparation import Look, PreparedStudy, prepare
-from BrainSSLAnomalyLib.preparation.brain_mask import stripped_mask
+from BrainSSLAnomalyLib.preparation import AnatomyPredictor, PreparedStudy, prepare
+from BrainSSLAnomalyLib.preparation.brain_mask import find_stripped_brain
 from BrainSSLAnomalyLib.preparation.quality import likeness
 from BrainSSLAnomalyLib.preparation.registration import (
     mean_displacement,
@@ -28,9 +28,9 @@ from .cases import EVALUATION, healthy, patients
 from .measures import dice
 
 
-def prepare_files(files: dict[Modality, Path], look: Look | None) -> PreparedStudy:
+def prepare_files(files: dict[Modality, Path], predictor: AnatomyPredictor | None) -> PreparedStudy:
     """Read and prepare."""
-    return prepare(Study({m: read_scan(p, m) for m, p in files.items()}), look=look)
+    return prepare(Study({m: read_scan(p, m) for m, p in files.items()}), predictor=predictor)
 
 
 def fill_intracranial(labels: Volume) -> np.ndarray:
@@ -42,11 +42,11 @@ def fill_intracranial(labels: Volume) -> np.ndarray:
     return ndimage.binary_fill_holes(closed)[steps:-steps, steps:-steps, steps:-steps]
 
 
-def measure_raw_scan(look: Look | None) -> Iterator[tuple[str, str]]:
+def measure_raw_scan(predictor: AnatomyPredictor | None) -> Iterator[tuple[str, str]]:
     """The scan as it left the scanner: brain mask, and its own transforms between the modalities."""
     case = EVALUATION / "ms_raw_12"
     f, t1, t2 = Modality.FLAIR, Modality.T1, Modality.T2
-    result = prepare_files({m: case / f"{m.key}.nii.gz" for m in (f, t1, t2)}, look)
+    result = prepare_files({m: case / f"{m.key}.nii.gz" for m in (f, t1, t2)}, predictor)
     template = load_template()
     world = result.template_to_reference
     for m in (t1, t2):
@@ -64,7 +64,7 @@ def measure_raw_scan(look: Look | None) -> Iterator[tuple[str, str]]:
     matrix = ras_matrix(sitk.ReadTransform(str(case / "flair_to_common.txt")))
     for name, scans in (
         ("three modalities", result),
-        *((m.value, prepare_files({m: case / f"{m.key}.nii.gz"}, look)) for m in (f, t1, t2)),
+        *((m.value, prepare_files({m: case / f"{m.key}.nii.gz"}, predictor)) for m in (f, t1, t2)),
     ):
         modality = scans.study.reference.modality
         to_flair = np.eye(4) if modality is f else np.linalg.inv(result.reference_to_scan[modality])
@@ -72,22 +72,22 @@ def measure_raw_scan(look: Look | None) -> Iterator[tuple[str, str]]:
         best = max(
             dice(
                 scans.brain_mask,
-                resample(common, grid.array.shape, grid.affine, world @ to_flair) > 0.5,
+                resample(common, grid.grid, world @ to_flair) > 0.5,
             )
             for world in (matrix, np.linalg.inv(matrix))
         )
         yield f"ms_raw_12, {name}: brain mask Dice", f"{best:.3f}"
 
 
-def measure_gliomas(look: Look | None) -> Iterator[tuple[str, str]]:
+def measure_gliomas(predictor: AnatomyPredictor | None) -> Iterator[tuple[str, str]]:
     """Stripped scans: the mask that came with them."""
     for name in ("glioma_0001", "glioma_0003"):
-        result = prepare_files({Modality.FLAIR: EVALUATION / name / "flair.nii.gz"}, look)
+        result = prepare_files({Modality.FLAIR: EVALUATION / name / "flair.nii.gz"}, predictor)
         known = load(EVALUATION / name / "brain_mask.nii.gz").array > 0
         yield f"{name}: brain mask Dice", f"{dice(result.brain_mask, known):.3f}"
 
 
-def measure_ixi(look: Look | None, count: int) -> Iterator[tuple[str, str]]:
+def measure_ixi(predictor: AnatomyPredictor | None, count: int) -> Iterator[tuple[str, str]]:
     """Healthy whole heads: the outline of their automatic segmentation."""
     scores = []
     for path in sorted((DATA / "healthy" / "ixi_t1_2mm" / "calibration").glob("*_T1.nii.gz"))[
@@ -100,7 +100,8 @@ def measure_ixi(look: Look | None, count: int) -> Iterator[tuple[str, str]]:
         )
         scores.append(
             dice(
-                prepare_files({Modality.T1: path}, look).brain_mask, fill_intracranial(load(label))
+                prepare_files({Modality.T1: path}, predictor).brain_mask,
+                fill_intracranial(load(label)),
             )
         )
     yield (
@@ -118,7 +119,7 @@ def measure_likeness() -> Iterator[tuple[str, str]]:
             modality, path = next(iter(case.scans.items()))
             scan = read_scan(path, modality).volume
             world = register_to_template(
-                scan, modality, template, skull=stripped_mask(scan) is None
+                scan, modality, template, with_skull=find_stripped_brain(scan) is None
             )
             found.setdefault(modality, []).append(likeness(scan, modality, world, template))
     for modality, values in found.items():
@@ -130,13 +131,13 @@ def measure_likeness() -> Iterator[tuple[str, str]]:
 
 def main(subjects: int = 20, anatomy: AnatomySource = AnatomySource.NETWORK) -> None:
     """Print every figure as it comes."""
-    look, _ = anatomy_eyes(anatomy)
+    predictor = anatomy_predictor(anatomy)
     typer.echo("| what | measured |\n| --- | --- |")
     for figures in (
-        measure_raw_scan(look),
-        measure_gliomas(look),
+        measure_raw_scan(predictor),
+        measure_gliomas(predictor),
         measure_likeness(),
-        measure_ixi(look, subjects),
+        measure_ixi(predictor, subjects),
     ):
         for what, value in figures:
             typer.echo(f"| {what} | {value} |")

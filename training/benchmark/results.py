@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from BrainSSLAnomalyLib.core.errors import BadResults
-from BrainSSLAnomalyLib.imageio.writing import write_text
+from BrainSSLAnomalyLib.core.files import write_text
 
 from .lesionwise import LesionWise
 from .measures import Measured

@@ -18,7 +18,7 @@ import numpy as np
 import typer
 from BrainSSLAnomalyLib.core.resampling import resample
 from BrainSSLAnomalyLib.core.settings import (
-    SEED_ON_T1,
+    T1_THRESHOLD,
     DetectionSettings,
     DetectorName,
     SegmentationSettings,
@@ -41,7 +41,7 @@ SETS = (
     (Modality.T1,),
 )
 CUTS = tuple(
-    (high, low) for high in (0.5, 0.7, 0.9, 0.98, SEED_ON_T1) for low in (0.1, 0.2, 0.3, 0.4, 0.5)
+    (high, low) for high in (0.5, 0.7, 0.9, 0.98, T1_THRESHOLD) for low in (0.1, 0.2, 0.3, 0.4, 0.5)
 )
 """Seed and lower level of hysteresis."""
 
@@ -84,7 +84,7 @@ def figures(study: Study, lesions: Volume | None, detector: DetectorName) -> lis
     ]
     if lesions is None:
         return [float(mask.sum()) * grid.voxel_ml for mask in masks]
-    truth = resample(lesions, grid.array.shape, grid.affine) > 0.5
+    truth = resample(lesions, grid.grid) > 0.5
     return [dice(mask, truth) for mask in masks]
 
 

@@ -9,7 +9,8 @@ from typing import Annotated
 
 import typer
 from BrainSSLAnomalyLib.core.errors import BadResults, BrainSSLAnomalyError
-from BrainSSLAnomalyLib.imageio.writing import RESEARCH_USE, write_text
+from BrainSSLAnomalyLib.core.files import write_text
+from BrainSSLAnomalyLib.imageio import RESEARCH_USE
 
 from .lesionwise import SMALL_ML, LesionWise
 from .measures import Measured

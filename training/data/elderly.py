@@ -1,4 +1,4 @@
-"""T1 and FLAIR of old people, for the hybrid to learn old age from: ``python -m training.data.elderly``.
+"""An archive of old people's T1 and FLAIR: ``python -m training.data.elderly``.
 
 The FLAIR is resampled onto the T1 grid, anatomical labels become structures as for IXI, and what is
 not known to be healthy is excluded: the automatic map of white-matter hyperintensities, grown, and
@@ -29,7 +29,7 @@ BRIGHT_Z = 2.5
 """White matter on FLAIR beyond this robust z may be a lesion that the automatic map lacks."""
 
 AROUND_BRIGHT_MM = 2.0
-"""How far bright white matter is grown: one voxel, which it may share with its neighbour."""
+"""How far bright white matter is grown: by one voxel, for partial volume."""
 
 MARGIN_MM = 8.0
 """What is kept around the brain; the hybrid learns from nothing outside it."""
@@ -42,7 +42,7 @@ def read_elderly(most: int | None = None) -> Iterator[Head]:
 
 
 def read_person(folder: Path) -> Head:
-    """Read T1, FLAIR, structures and what is not known to be healthy of one person.
+    """Read T1, FLAIR, structures and possible lesions of one person.
 
     Args:
         folder: with ``t1``, ``flair``, ``dlmuse`` and ``wmh_automatic``, each ``.nii.gz``.
@@ -59,10 +59,10 @@ def read_person(folder: Path) -> Head:
 def find_possible_lesions(
     flair: NDArray[np.float32], structures: NDArray[np.uint8], mapped: NDArray[np.bool_]
 ) -> NDArray[np.bool_]:
-    """Return where a lesion may be: near the automatic map, or bright white matter.
+    """Return where a lesion may be: near the automatic map, or in bright white matter.
 
-    The z of white matter is robust: from the median and the lower quartile, since the upper half of
-    white matter in old age is lengthened by the lesions themselves.
+    The z of white matter is computed from its median and lower quartile, since lesions themselves
+    lengthen the upper half of its distribution.
 
     Args:
         flair: (k, j, i), at `SPACING_MM`.
@@ -86,7 +86,8 @@ def crop_to_brain(head: Head, margin_mm: float = MARGIN_MM) -> Head:
     margin = round(margin_mm / SPACING_MM)
     box = tuple(slice(max(0, s.start - margin), s.stop + margin) for s in box)
     excluded = None if head.excluded is None else head.excluded[box]
-    return Head(head.images[(slice(None), *box)], head.structures[box], excluded)
+    images = head.images[(slice(None), *box)]
+    return Head(images, head.structures[box], excluded)
 
 
 def _grow(mask: NDArray[np.bool_], millimetres: float) -> NDArray[np.bool_]:
@@ -122,9 +123,8 @@ def main(target: Path = ELDERLY, most: int | None = None) -> None:
     excluded = sum(int(e.sum()) for e in heads.excluded) / sum(
         int((s > 0).sum()) for s in heads.structures
     )
-    print(
-        f"{target}: {target.stat().st_size / 1e6:.1f} MB, {len(heads.images)} heads, {excluded:.0%} of the brain excluded"
-    )
+    size = f"{target.stat().st_size / 1e6:.1f} MB"
+    print(f"{target}: {size}, {len(heads.images)} heads, {excluded:.0%} of the brain excluded")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
-"""Embeddings of whole scans, healthy and not, and how far from healthy they are: Ledoit and Wolf's shrunken covariance.
+"""Embeddings of whole scans, healthy and not, and how far from healthy they are.
 
-The contrast is most of what tells scans apart, so distances are around the healthy mean of each contrast. A scan is measured against
-healthy scans of other people, so that one with lesions put in gains nothing from its own healthy original.
+The contrast is most of what separates scans, so distances are around the healthy mean of each
+contrast, with the shrunken covariance of Ledoit and Wolf. A scan is measured against healthy scans
+of other people, so that one with implanted lesions gains nothing from its own healthy original.
 """
 
 from __future__ import annotations
@@ -13,9 +14,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from BrainSSLAnomalyLib.core.results import NetworkInput
 from BrainSSLAnomalyLib.core.study import Modality, Scan, Study
-from BrainSSLAnomalyLib.detection.network_detector import NetworkInput, network_input
+from BrainSSLAnomalyLib.detection.network_detector import stack_channels
 from BrainSSLAnomalyLib.network.model import Model
+from BrainSSLAnomalyLib.preparation.network_grid import network_input
 from numpy.typing import NDArray
 from torch.nn import functional
 
@@ -30,12 +33,12 @@ FEWEST_SCANS = 3
 """Healthy scans of other people that a scan is measured against, at least."""
 
 EVERY = 3
-"""Of the slices across each axis, every so many is looked at."""
+"""One of so many slices across each axis is embedded."""
 
 REAL, SYNTHETIC, IMPLANTED, SYNTHETIC_LESIONS = (
     "healthy",
     "synthetic healthy",
-    "lesions put into healthy scans",
+    "implanted lesions",
     "synthetic with lesions",
 )
 HEALTHY, ANOMALOUS = (REAL, SYNTHETIC), (IMPLANTED, SYNTHETIC_LESIONS)
@@ -47,11 +50,11 @@ ScanSource = tuple[str, Any]
 
 @dataclass(frozen=True)
 class ScanEmbedding:
-    """One scan as the network sees it.
+    """The embedding of one scan.
 
     Attributes:
-        group: what is known of it.
-        modality: the one contrast that was shown.
+        group: what is known of the scan.
+        modality: the one contrast that the network is given.
         person: whose it is: scans of one person are never measured against each other.
         embedding: (e,) unit length.
     """
@@ -62,13 +65,14 @@ class ScanEmbedding:
     embedding: NDArray[np.float32]
 
 
-def list_scans(real: int, made: int, lesions: int, evaluation: bool) -> Iterator[ScanSource]:
-    """Group, and what `embed_scans` needs to get its scans.
+def list_scans(real: int, synthetic: int, lesions: int, evaluation: bool) -> Iterator[ScanSource]:
+    """Yield the group of scans, and what `embed_scans` needs to get them.
 
     Args:
         real: healthy T1 of the calibration set, besides one person's FLAIR and T2.
-        made: synthetic patients, each in three contrasts, twice as many with lesions.
-        lesions: healthy scans with lesions put in.
+        synthetic: synthetic patients, each in three contrasts, twice as many with lesions.
+        lesions: healthy scans with implanted lesions.
+        evaluation: whether to add the patients of the test set.
     """
     healthy = DATA / "healthy"
     yield from (
@@ -79,7 +83,7 @@ def list_scans(real: int, made: int, lesions: int, evaluation: bool) -> Iterator
         (REAL, (m, healthy / "singles" / f"a_{m.value}.nii.gz"))
         for m in (Modality.FLAIR, Modality.T2)
     )
-    for count, ill in ((made, False), (2 * made, True)):
+    for count, ill in ((synthetic, False), (2 * synthetic, True)):
         seeds = (s for s in held_out_seeds(FIRST_SEED) if (s % 3 > 0) == ill)
         yield from (
             (SYNTHETIC_LESIONS if ill else SYNTHETIC, seed) for seed in islice(seeds, count)
@@ -90,7 +94,7 @@ def list_scans(real: int, made: int, lesions: int, evaluation: bool) -> Iterator
 
 
 def embed_scans(task: ScanSource, model: Model | None = None) -> list[ScanEmbedding]:
-    """The embeddings of one task's scans, each contrast alone; by the shipped network unless another is given."""
+    """Embed the scans of one source, each contrast alone, by the shipped network or another one."""
     group, what = task
     if group == REAL:
         study, person = (
@@ -113,15 +117,19 @@ def embed_scans(task: ScanSource, model: Model | None = None) -> list[ScanEmbedd
 
 
 def embed(given: NetworkInput, network: Any, every: int = EVERY) -> NDArray[np.float32]:
-    """(e,) unit length: mean over the slices that hold brain, across every axis that is sharp enough."""
-    found, there = [], torch.from_numpy(given.present)
-    for axis in given.study.axes:
-        inside = np.flatnonzero(given.study.brain.any(tuple(a for a in range(3) if a != axis)))[
-            ::every
-        ]
-        slices = torch.from_numpy(
-            np.ascontiguousarray(np.moveaxis(given.images, axis + 1, 0)[inside])
-        )
+    """Embed a scan: the mean over the slices that hold brain, across every sharp enough axis.
+
+    Returns:
+        (e,) unit length.
+    """
+    images, present = stack_channels(given)
+    brain = images.any(0)
+    found, there = [], torch.from_numpy(present)
+    for axis in given.axes:
+        others = tuple(a for a in range(3) if a != axis)
+        inside = np.flatnonzero(brain.any(others))[::every]
+        chosen = np.moveaxis(images, axis + 1, 0)[inside]
+        slices = torch.from_numpy(np.ascontiguousarray(chosen))
         more = (0, -slices.shape[-1] % network.multiple, 0, -slices.shape[-2] % network.multiple)
         with torch.inference_mode():
             for some in functional.pad(slices, more).split(8):
@@ -130,7 +138,7 @@ def embed(given: NetworkInput, network: Any, every: int = EVERY) -> NDArray[np.f
 
 
 def healthy_means(healthy: Sequence[ScanEmbedding]) -> dict[Modality, NDArray[np.float32]]:
-    """Mean embedding of the healthy scans of each contrast."""
+    """Return the mean embedding of the healthy scans of each contrast."""
     return {
         m: np.mean([p.embedding for p in healthy if p.modality is m], axis=0)
         for m in {p.modality for p in healthy}
@@ -138,9 +146,12 @@ def healthy_means(healthy: Sequence[ScanEmbedding]) -> dict[Modality, NDArray[np
 
 
 def mahalanobis_distances(scans: Sequence[ScanEmbedding]) -> NDArray[np.float64]:
-    """Mahalanobis distance of every scan from the healthy scans of its contrast and of other people, in standard deviations.
+    """Measure how far every scan is from the healthy scans of its contrast and of other people.
 
     The covariance is that of all contrasts around their own means.
+
+    Returns:
+        (n,) Mahalanobis distances, in standard deviations.
 
     Raises:
         SystemExit: there are too few healthy people.

@@ -16,9 +16,9 @@ DATA = Path(
 
 
 def load(path: Path) -> Volume:
-    """A NIfTI file as it is, (k, j, i) float32."""
+    """Read a NIfTI file as it is, (k, j, i) float32."""
     from nibabel.nifti1 import (
-        Nifti1Image,  # not at the top: training itself needs torch and numpy alone
+        Nifti1Image,  # training itself runs without nibabel
     )
 
     image = Nifti1Image.from_filename(path)
@@ -29,7 +29,7 @@ def load(path: Path) -> Volume:
 
 
 def load_upright(path: Path) -> NDArray[np.float32]:
-    """A NIfTI file with its axes turned: (k, j, i) rise to superior, anterior, right."""
+    """Read a NIfTI file with its axes turned: (k, j, i) rise to superior, anterior, right."""
     from nibabel import orientations
 
     volume = load(path)

@@ -78,7 +78,7 @@ class Head(NamedTuple):
 
 
 def structures_of_muse(labels: NDArray[np.integer]) -> NDArray[np.uint8]:
-    """Codes of `Structure`.
+    """Return codes of `Structure`.
 
     Args:
         labels: (k, j, i) MUSE codes, upright: i rises to the right.
@@ -96,14 +96,14 @@ def structures_of_muse(labels: NDArray[np.integer]) -> NDArray[np.uint8]:
 
 
 def find_scans(folder: Path) -> list[Path]:
-    """Every scan in a folder, by name."""
+    """List every scan in a folder, by name."""
     return sorted(
         p for p in folder.iterdir() if p.name.endswith((".nii", ".nii.gz", ".nrrd", ".mha"))
     )
 
 
 def read_ixi(most: int | None = None, without: Collection[str] = ()) -> Iterator[Head]:
-    """Image and structures of the training subjects, without files of some names."""
+    """Yield the training subjects of IXI, without files of some names."""
     for path in sorted((DATA / "healthy" / "ixi_t1_2mm" / "train").glob("*_T1.nii.gz"))[:most]:
         if path.name in without:
             continue
@@ -114,42 +114,49 @@ def read_ixi(most: int | None = None, without: Collection[str] = ()) -> Iterator
 
 
 def read_folder(folder: Path, without: Collection[str] = ()) -> Iterator[Head]:
-    """Image and structures, as the shipped network sees them, of every scan in a folder, without files of some names."""
-    from BrainSSLAnomalyLib.imageio import read_scan
-    from BrainSSLAnomalyLib.network.anatomy import load_anatomy_network, looker
-    from BrainSSLAnomalyLib.preparation.canonical import coarse_copy
-    from BrainSSLAnomalyLib.preparation.parcellation import see
+    """Yield every scan in a folder with structures by the shipped network.
 
-    look = looker(load_anatomy_network())
+    Files of some names are left out.
+    """
+    from BrainSSLAnomalyLib.imageio import read_scan
+    from BrainSSLAnomalyLib.network.anatomy import anatomy_predictor, load_anatomy_network
+    from BrainSSLAnomalyLib.preparation.canonical import canonical_copy
+    from BrainSSLAnomalyLib.preparation.parcellation import predict_parcellation
+
+    predictor = anatomy_predictor(load_anatomy_network())
     for path in find_scans(folder):
         if path.name in without:
             continue
-        # The contrast does not matter here: the network is not told either.
-        small = coarse_copy(read_scan(path, Modality.T1).volume, SPACING_MM)
-        yield Head(small.array[None], see(look, [small]).names())
+        # The network does not depend on the contrast.
+        small = canonical_copy(read_scan(path, Modality.T1).volume, SPACING_MM)
+        yield Head(small.array[None], predict_parcellation(predictor, [small]).labels)
 
 
 def fingerprint(image: NDArray[np.uint8]) -> str:
-    """SHA-256 of a head as the archive holds it: what it is known by, since the archive holds no names."""
+    """Return the SHA-256 of a head as the archive holds it.
+
+    Heads are identified by it, since the archive holds no names.
+    """
     return hashlib.sha256(
         str(image.shape).encode() + np.ascontiguousarray(image).tobytes()
     ).hexdigest()
 
 
-def read_outliers(purity: Path) -> frozenset[str]:
-    """Names and fingerprints of the scans that ``training.data.outliers`` has called outliers.
+def read_outliers(outliers: Path) -> frozenset[str]:
+    """Read names and fingerprints of the scans that ``training.data.outliers`` names.
 
     Raises:
         SystemExit: no such file, or another one.
     """
     try:
-        scans = json.loads(purity.read_text(encoding="utf-8"))["scans"]
+        scans = json.loads(outliers.read_text(encoding="utf-8"))["scans"]
         return frozenset(
             known for s in scans if s["outlier"] for known in (s["fingerprint"] or s["name"],)
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise SystemExit(
-            f"{purity} cannot be read ({type(error).__name__}): make it by python -m training.data.outliers."
+            f"{outliers} cannot be read ({type(error).__name__}): "
+            "make it by python -m training.data.outliers."
         ) from error
 
 
@@ -208,12 +215,11 @@ def read(path: Path = HEADS) -> HealthyHeads:
 
 
 def main(target: Path = HEADS, folder: Path | None = None, without: Path | None = None) -> None:
-    """Prepare the heads, or those of ``--folder``, without those that a file of ``training.data.outliers`` names."""
+    """Prepare the heads, or those of ``--folder``, without those that ``--without`` names."""
     gone = read_outliers(without) if without else frozenset()
     write(target, read_ixi(without=gone) if folder is None else read_folder(folder, gone), gone)
-    print(
-        f"{target}: {target.stat().st_size / 1e6:.1f} MB, {len(read(target).images)} heads, {len(gone)} were to be left out"
-    )
+    size = f"{target.stat().st_size / 1e6:.1f} MB"
+    print(f"{target}: {size}, {len(read(target).images)} heads, {len(gone)} to be left out")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
-"""One file of prepared label maps, from which everything is synthesised: ``python -m training.data.label_archive``.
+"""An archive of label maps to synthesise from: ``python -m training.data.label_archive``.
 
-The 20 whole-head maps are turned upright (RAS), cut off 25 mm below the brain, and stored as one byte a voxel with a table of
-FreeSurfer codes. Training needs this file, torch and numpy, and nothing else.
+The 20 whole-head maps are turned upright (RAS), cut off 25 mm below the brain, and stored as one
+byte a voxel with a table of FreeSurfer codes. Training needs this file, torch and numpy, and
+nothing else.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ class LabelArchive:
 
 
 def read_head(path: Path) -> NDArray[np.int64]:
-    """FreeSurfer codes (k, j, i), cropped to the head above the neck."""
+    """Read FreeSurfer codes (k, j, i), cropped to the head above the neck."""
     from scipy import ndimage
 
     codes = load_upright(path).astype(np.int64)
@@ -74,9 +75,8 @@ def read(path: Path = ARCHIVE) -> LabelArchive:
 def main(target: Path = ARCHIVE) -> None:
     """Prepare the label maps."""
     write(target)
-    print(
-        f"{target}: {target.stat().st_size / 1e6:.1f} MB, {[m.shape for m in read(target).maps][:3]} ..."
-    )
+    size = f"{target.stat().st_size / 1e6:.1f} MB"
+    print(f"{target}: {size}, {len(read(target).maps)} label maps")
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ FREESURFER_TISSUES: dict[Tissue, tuple[int, ...]] = {
     Tissue.BONE: (515, 516),
     Tissue.SOFT: (502, 506, 507, 508, 509, 511, 512, 514, 530, 165, 258, 259),
 }
-"""FreeSurfer and whole-head codes of the label maps → tissue of the bundled anatomy."""
+"""Tissue of the bundled anatomy → FreeSurfer and whole-head codes of the label maps."""
 
 MUSE_LOBES: dict[str, tuple[int, ...]] = {
     "FRONTAL": (
@@ -60,10 +60,10 @@ MUSE_LOBES: dict[str, tuple[int, ...]] = {
     "LATERAL_VENTRICLE": (51, 49),
     "CEREBELLUM": (38, 40),
 }
-"""MUSE codes of right-sided structures; the left twin is below."""
+"""MUSE codes of right-sided structures."""
 
 _LEFT_TWIN = {36: 37, 23: 30, 31: 32, 38: 39, 40: 41, 76: 75}
-"""Every other code has its left twin one above."""
+"""Left twins; that of every other code is one above it."""
 
 MUSE_MIDLINE = {Region.CORPUS_CALLOSUM: (95,), Region.THIRD_OR_FOURTH_VENTRICLE: (4, 11)}
 MUSE_BRAINSTEM = 35
@@ -73,11 +73,11 @@ MUSE_CEREBELLUM_MIDLINE = (71, 72, 73)
 def muse_pair_table(
     right: Mapping[str, tuple[int, ...]], names: type[IntEnum]
 ) -> NDArray[np.uint8]:
-    """Lookup table (256,) from MUSE code to ``LEFT_…`` and ``RIGHT_…`` of an enumeration, 0 elsewhere.
+    """Create a lookup table (256,) from MUSE code to ``LEFT_…`` and ``RIGHT_…`` names, 0 elsewhere.
 
     Args:
         right: name without side → MUSE codes on the right.
-        names: where the names stand.
+        names: enumeration that has the names.
     """
     table = np.zeros(256, np.uint8)
     for name, codes in right.items():
@@ -88,7 +88,10 @@ def muse_pair_table(
 
 
 def muse_region_table() -> NDArray[np.uint8]:
-    """Lookup table (256,) from MUSE code to `Region`; brainstem and vermis are split by side later, 0 elsewhere."""
+    """Create a lookup table (256,) from MUSE code to `Region`, 0 elsewhere.
+
+    Brainstem and vermis are split by side later.
+    """
     table = muse_pair_table(MUSE_LOBES, Region)
     for region, codes in MUSE_MIDLINE.items():
         table[list(codes)] = region
@@ -96,7 +99,7 @@ def muse_region_table() -> NDArray[np.uint8]:
 
 
 def freesurfer_tissue_table() -> NDArray[np.uint8]:
-    """Lookup table (1000,) from FreeSurfer code to tissue + 1; 0 is background."""
+    """Create a lookup table (1000,) from FreeSurfer code to tissue + 1; 0 is background."""
     table = np.zeros(1000, np.uint8)
     for tissue, codes in FREESURFER_TISSUES.items():
         table[list(codes)] = tissue + 1

@@ -1,11 +1,14 @@
-"""Whether the healthy scans that are trained on are healthy: ``python -m training.data.outliers``.
+"""Training scans that stand out from the others: ``python -m training.data.outliers``.
 
-Every scan is scored by the shipped network; those far above the others are named in ``results/outliers.json``, for a person to look at
-and for ``python -m training.data.heads --without results/outliers.json`` to leave out. The rule is that of Iglewicz and Hoaglin
-(How to Detect and Handle Outliers, ASQC 1993): a modified z, 0.6745 (x − median) / MAD, above 3.5; here on the upper side alone.
+Every scan is scored by the shipped network. Those far above the others are named in
+``results/outliers.json``, for a person to inspect and for ``python -m training.data.heads --without
+results/outliers.json`` to leave out. The rule is that of Iglewicz and Hoaglin (How to Detect and
+Handle Outliers, ASQC 1993): a modified z, 0.6745 (x − median) / MAD, above 3.5; here on the upper
+side alone.
 
-A network has seen its own training scans, so what it learned from it finds less unusual: a scan that is named stands out in spite of
-that, and one that is not named has not been proven healthy. Healthy scans that differ (age, motion) are named too.
+A network finds its own training scans less unusual: a scan that is named stands out in spite of
+that, and one that is not named has not been proven healthy. Healthy scans that differ (age, motion)
+are named too.
 """
 
 from __future__ import annotations
@@ -20,11 +23,16 @@ from typing import Annotated
 import numpy as np
 import typer
 from BrainSSLAnomalyLib.core.errors import BrainSSLAnomalyError
+from BrainSSLAnomalyLib.core.files import write_text
 from BrainSSLAnomalyLib.core.settings import ScoreName
 from BrainSSLAnomalyLib.core.study import Modality, Scan, Study, Volume
-from BrainSSLAnomalyLib.detection import network_detector as hybrid
-from BrainSSLAnomalyLib.detection.detect import scored_voxels
-from BrainSSLAnomalyLib.imageio import read_scan, write_text
+from BrainSSLAnomalyLib.detection.network_detector import (
+    LATENT_SCORES,
+    network_scores,
+    predict_study,
+)
+from BrainSSLAnomalyLib.detection.statistics import scored_voxels
+from BrainSSLAnomalyLib.imageio import read_scan
 from BrainSSLAnomalyLib.network.model import Model
 
 from ..engine.processes import prepare_as_shipped, process_pool, shipped_model
@@ -32,25 +40,28 @@ from . import heads
 
 OUTLIERS = Path("results/outliers.json")
 SCORES = (ScoreName.LOGIT, ScoreName.L1, ScoreName.MAHALANOBIS)
-"""What the network marks, what it cannot reconstruct, and what its embeddings say: a scan that is far off in one of them is named."""
+"""Anomaly logit, reconstruction error and embedding distance; a scan far off in one is named."""
 
 EXCEEDED_ML = 1.0
-"""A scan's value of a score is the one that this much of its brain exceeds: a lesion's size, and more than noise."""
+"""A scan's value of a score is the one that this much of its brain exceeds: the size of a lesion,
+and more than noise.
+"""
 
 LARGEST_Z, FEWEST_SCANS = 3.5, 10
-"""Modified z above which a scan is named; and among fewer scans than this none is."""
+"""Modified z above which a scan is named, and the number of scans below which none is."""
 
 
 @dataclass(frozen=True)
 class ScanScores:
-    """How one scan compares with the others.
+    """The scores of one scan, and how they compare with those of the others.
 
     Attributes:
         name: of the file, or number in the archive.
         fingerprint: `heads.fingerprint` of a head in the archive; empty for files.
-        values: score → the value that `EXCEEDED_ML` of the brain exceeds; empty where there is no brain to be found.
+        values: score → the value that `EXCEEDED_ML` of the brain exceeds; empty where no brain is
+            found.
         z: score → modified z among all scans.
-        outlier: whether it is named.
+        outlier: whether the scan is named.
         refused: why preparation refused it.
     """
 
@@ -66,7 +77,7 @@ Item = tuple[str, str, Modality, Volume | Path]
 
 
 def read_archive(path: Path) -> Iterator[Item]:
-    """Name, fingerprint, contrast and volume of every head of an archive."""
+    """Yield name, fingerprint, contrast and volume of every head of an archive."""
     affine = np.diag([heads.SPACING_MM] * 3 + [1.0])
     for n, images in enumerate(heads.read(path).images):
         yield (
@@ -78,23 +89,22 @@ def read_archive(path: Path) -> Iterator[Item]:
 
 
 def list_folder(folder: Path, modality: Modality) -> Iterator[Item]:
-    """The same of every scan in a folder."""
+    """Yield name, no fingerprint, contrast and path of every scan in a folder."""
     for path in heads.find_scans(folder):
         yield path.name, "", modality, path
 
 
 def score_scan(item: Item, model: Model | None = None) -> ScanScores:
-    """One scan, looked at by a network: the shipped one by default."""
+    """Score one scan by a network, the shipped one by default."""
     name, fingerprint, modality, what = item
     try:
         scan = read_scan(what, modality) if isinstance(what, Path) else Scan(what, modality, name)
         prepared = prepare_as_shipped(Study({modality: scan}))
     except BrainSSLAnomalyError as error:
         return ScanScores(name, fingerprint, {}, outlier=True, refused=str(error))
-    seen = hybrid.view(
-        prepared, model or shipped_model(), latent=tuple(s for s in SCORES if s in hybrid.LATENT)
-    )
-    found = hybrid.scores(seen, {}, SCORES)
+    latent = [score for score in SCORES if score in LATENT_SCORES]
+    predicted = predict_study(prepared, model or shipped_model(), latent=latent)
+    found = network_scores(predicted, {}, SCORES)
     scored = scored_voxels(prepared)
     rank = max(1, round(EXCEEDED_ML / prepared.reference.voxel_ml))
     return ScanScores(
@@ -103,14 +113,21 @@ def score_scan(item: Item, model: Model | None = None) -> ScanScores:
 
 
 def modified_z(values: Sequence[float]) -> np.ndarray:
-    """0.6745 (x − median) / MAD; where more than half are equal, by the mean absolute deviation instead; 0 where all are."""
+    """Return 0.6745 (x − median) / MAD.
+
+    Where more than half of the values are equal, the mean absolute deviation takes the place of the
+    MAD; where all are equal, z is 0.
+    """
     away = np.asarray(values, float) - np.median(values)
     median, mean = float(np.median(np.abs(away))), float(np.mean(np.abs(away)))
     return away / max(median / 0.6745, 1e-12) if median > 0 else away / max(1.253314 * mean, 1e-12)
 
 
 def find_outliers(scans: Sequence[ScanScores]) -> list[ScanScores]:
-    """All scans with their z, the farthest first; where there are enough of them, outliers are named."""
+    """Return all scans with their z, the farthest first.
+
+    With enough of them, outliers are named.
+    """
     good = [s for s in scans if s.values]
     z = {
         name: modified_z([s.values[name] for s in good])
@@ -126,7 +143,7 @@ def find_outliers(scans: Sequence[ScanScores]) -> list[ScanScores]:
 
 
 def format_table(scans: Sequence[ScanScores]) -> str:
-    """One line for every scan."""
+    """Format one line for every scan."""
     names = [s.value for s in SCORES]
     lines = [
         "| scan | " + " | ".join(f"{n} (z)" for n in names) + " | |",
@@ -163,10 +180,14 @@ def main(
         scans = find_outliers([score_scan(item) for item in items])
     if not scans:
         raise SystemExit(
-            "No scan was found: give an archive of heads, or a folder with NIfTI, NRRD or MetaImage files."
+            "No scan was found: "
+            "give an archive of heads, or a folder with NIfTI, NRRD or MetaImage files."
         )
     content = {
-        "rule": f"modified z above {LARGEST_Z} (Iglewicz and Hoaglin 1993) in any score, among {FEWEST_SCANS} scans or more; or refused",
+        "rule": (
+            f"modified z above {LARGEST_Z} (Iglewicz and Hoaglin 1993) in any score, "
+            f"among {FEWEST_SCANS} scans or more; or refused"
+        ),
         "exceeded_ml": EXCEEDED_ML,
         "scans": [asdict(s) for s in scans],
     }

@@ -1,0 +1,1 @@
+"""The trainer, its configs and its checkpoints."""

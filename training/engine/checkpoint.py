@@ -15,7 +15,7 @@ CHECKPOINT = "checkpoint.pt"
 WEIGHTS = "weights.safetensors"
 
 
-class ForeignWeights(ValueError):  # noqa: N818
+class ForeignWeights(ValueError):
     """Initial weights that belong to another network, or are none."""
 
 

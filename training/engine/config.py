@@ -1,8 +1,8 @@
 """The configs of training: one JSON file a model, which may be like another one.
 
 A config names its ``task``, and has a part for its ``data`` and one for its ``trainer``. With
-``"like": "anomaly_cpu"`` it begins as that config and overrides single values by MONAI's ids, such as
-``"data::slices::patients": 16``.
+``"like": "anomaly_cpu"`` it begins as that config and overrides single values by MONAI's ids, such
+as ``"data::slices::patients": 16``.
 """
 
 from __future__ import annotations

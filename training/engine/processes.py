@@ -1,4 +1,7 @@
-"""Work on many scans at once, as `detect` does by default: a process for each core, one thread and one shipped network in each."""
+"""Work on many scans at once, as `detect` does by default.
+
+There is a process for each core, with one thread and one shipped network in each.
+"""
 
 from __future__ import annotations
 
@@ -9,32 +12,37 @@ import torch
 from BrainSSLAnomalyLib.core.errors import BadSettings
 from BrainSSLAnomalyLib.core.settings import Device
 from BrainSSLAnomalyLib.core.study import Study
-from BrainSSLAnomalyLib.detection.detect import anatomy_eyes
+from BrainSSLAnomalyLib.detection.detect import anatomy_predictor
 from BrainSSLAnomalyLib.network.model import Model, load_model
 from BrainSSLAnomalyLib.preparation import PreparedStudy, prepare
 
 
 def process_pool(count: int) -> ProcessPoolExecutor:
-    """So many processes, in each of which torch keeps to one thread: more would get into each other's way."""
+    """Start processes, in each of which torch keeps to one thread.
+
+    More threads would get into each other's way.
+    """
     return ProcessPoolExecutor(count, initializer=torch.set_num_threads, initargs=(1,))
 
 
 @lru_cache(maxsize=1)
 def shipped_model() -> Model:
-    """On the CPU, loaded once a process."""
+    """Load the shipped model on the CPU, once a process."""
     return load_model(Device.CPU)
 
 
 def prepare_as_shipped(study: Study) -> PreparedStudy:
-    """With the anatomy network, as `detect` prepares by default; what is measured by the atlas alone would not hold for it.
+    """Prepare a study with the anatomy network, as `detect` does by default.
+
+    What is measured with the atlas alone would not hold for it.
 
     Raises:
         BadSettings: the network cannot run here.
     """
-    look, _ = anatomy_eyes()
-    if look is None:
+    predictor = anatomy_predictor()
+    if predictor is None:
         raise BadSettings(
             "the anatomy network cannot run without PyTorch and MONAI",
             "pip install 'brain-ssl-anomaly[model]'",
         )
-    return prepare(study, look=look)
+    return prepare(study, predictor=predictor)

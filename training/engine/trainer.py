@@ -92,16 +92,16 @@ def train(
 ) -> int:
     """Train until the steps are done or the minutes are over.
 
-    Training resumes from a checkpoint in ``folder`` if there is one. Under ``torchrun`` every process
-    takes its share. The averaged weights and a checkpoint are left in ``folder``.
+    Training resumes from a checkpoint in ``folder`` if there is one. Under ``torchrun`` every
+    process takes its share. The averaged weights and a checkpoint are left in ``folder``.
 
     Args:
         task: what is learned.
         settings: how it is learned.
         folder: for checkpoint, weights and TensorBoard logs; made if missing.
         minutes: of wall time.
-        initial_weights: instead of random ones, where there is no checkpoint: the weights of another
-            run, or those of a bundle.
+        initial_weights: instead of random ones, where there is no checkpoint: the weights of
+            another run, or those of a bundle.
 
     Returns:
         Steps done in all.
@@ -180,8 +180,8 @@ def _average_weights(
 ) -> None:
     """Update an exponential moving average in place.
 
-    Torch's `get_ema_multi_avg_fn` has a constant decay; here it rises, so that the random weights of
-    the first steps are forgotten sooner. Integers are copied.
+    Torch's `get_ema_multi_avg_fn` has a constant decay; here it rises, so that the random weights
+    of the first steps are forgotten sooner. Integers are copied.
 
     Args:
         decay: of the average after many steps.

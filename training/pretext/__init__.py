@@ -1,1 +1,4 @@
-"""Tasks that need no label: each a file, each a weight in the config, each switched off by the weight 0."""
+"""Pretext tasks, which need no label.
+
+Each is a file, and a weight in the config; the weight 0 switches it off.
+"""

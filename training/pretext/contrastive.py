@@ -1,6 +1,7 @@
 """Contrastive tasks: two views of one patient belong together, others do not.
 
-SimCLR's NT-Xent (Chen et al., ICML 2020) is MONAI's; MoCo (He et al., CVPR 2020) adds a slow copy of the encoder and a queue.
+SimCLR's NT-Xent (Chen et al., ICML 2020) is MONAI's; MoCo (He et al., CVPR 2020) adds a slow copy
+of the encoder and a queue.
 """
 
 from __future__ import annotations
@@ -11,10 +12,12 @@ from torch.nn import functional
 
 
 def nt_xent(one: Tensor, other: Tensor, temperature: float = 0.2) -> Tensor:
-    """NT-Xent of a batch of pairs.
+    """Return the NT-Xent loss of a batch of pairs.
 
     Args:
-        one, other: (b, e) embeddings; equal rows belong together.
+        one: (b, e) embeddings.
+        other: (b, e) embeddings; equal rows belong together.
+        temperature: of the similarities.
     """
     from monai.losses import ContrastiveLoss
 
@@ -22,28 +25,31 @@ def nt_xent(one: Tensor, other: Tensor, temperature: float = 0.2) -> Tensor:
 
 
 class Queue(nn.Module):
-    """Embeddings of earlier batches, as what a scan is to differ from.
-
-    Args:
-        embedding: length.
-        size: embeddings kept.
-    """
+    """Embeddings of earlier batches, which a scan is to differ from."""
 
     kept: Tensor
     next: Tensor
 
     def __init__(self, embedding: int, size: int = 1024) -> None:
+        """Fill the queue with random embeddings.
+
+        Args:
+            embedding: length.
+            size: embeddings kept.
+        """
         super().__init__()
         start = functional.normalize(torch.randn(size, embedding), dim=1)
         self.register_buffer("kept", start)
         self.register_buffer("next", torch.zeros((), dtype=torch.int64))
 
     def loss(self, query: Tensor, key: Tensor, temperature: float = 0.2) -> Tensor:
-        """InfoNCE of queries against their keys and the queue, which then takes the keys in.
+        """Return the InfoNCE of queries against keys and queue, which then takes the keys in.
 
         Args:
             query: (b, e) unit-length embeddings.
-            key: (b, e) of the slow encoder, other views of the same patients; no gradient flows into it.
+            key: (b, e) of the slow encoder, other views of the same patients; no gradient flows
+                into it.
+            temperature: of the similarities.
         """
         query, key = query.float(), key.detach().float()
         logits = (

@@ -1,4 +1,7 @@
-"""Masked reconstruction: blocks of the scan are emptied, and what was there is to be painted in (He et al., MAE, CVPR 2022)."""
+"""Masked reconstruction: blocks of the scan are emptied and must be filled in.
+
+After He et al., MAE, CVPR 2022.
+"""
 
 from __future__ import annotations
 
@@ -20,13 +23,15 @@ def mask_blocks(
     """Empty blocks of some scans, in all modalities alike.
 
     Args:
-        images: (b, m, ...) with two or three spatial axes; emptied voxels become 0, the mean of the parenchyma.
+        images: (b, m, ...) with two or three spatial axes; emptied voxels become 0, the mean of the
+            parenchyma.
+        generator: the only source of randomness.
         share: of the scans that lose blocks.
         most: up to this part of their blocks.
         block: edge in voxels.
 
     Returns:
-        images, and what was emptied: (b, 1, ...) float, 0 or 1.
+        Images, and where they are emptied: (b, 1, ...) float, 0 or 1.
     """
     batch, dims = images.shape[0], images.ndim - 2
     grid = [max(1, n // block) for n in images.shape[2:]]

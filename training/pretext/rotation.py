@@ -1,4 +1,4 @@
-"""Rotation prediction: by how many quarter turns was the scan turned? (Gidaris et al., ICLR 2018)."""
+"""Rotation prediction: by how many quarter turns a scan is turned (Gidaris et al., ICLR 2018)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def rotate(images: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """Turn every scan in the plane of its last two axes, which must be equally long.
 
     Returns:
-        images (b, m, ...), and how many quarter turns each was given: (b,) int64.
+        Images (b, m, ...), and by how many quarter turns each is turned: (b,) int64.
     """
     turns = torch.randint(TURNS, (images.shape[0],), generator=generator, device=images.device)
     return torch.stack(

@@ -1,4 +1,7 @@
-"""Patch shuffling: the four quarters of a scan are exchanged, and in which order is to be told (Noroozi and Favaro, ECCV 2016)."""
+"""Patch shuffling: in which order the four quarters of a scan are exchanged.
+
+After Noroozi and Favaro, ECCV 2016.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +14,12 @@ ORDERS = tuple(permutations(range(4)))
 
 
 def shuffle_quarters(images: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Exchange the quarters of every scan in the plane of its last two axes, whose lengths must be even.
+    """Exchange the quarters of every scan in the plane of its last two axes.
+
+    Their lengths must be even.
 
     Returns:
-        images (b, m, ...), and the place of its order in `ORDERS`: (b,) int64.
+        Images (b, m, ...), and the place of their order in `ORDERS`: (b,) int64.
     """
     j, i = (n // 2 for n in images.shape[-2:])
     chosen = torch.randint(

@@ -1,0 +1,1 @@
+"""The commands that make the files of ``BrainSSLAnomaly/Resources``."""

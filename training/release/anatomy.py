@@ -1,8 +1,9 @@
-"""Learn the bundled anatomy from label maps: ``python -m training.release.anatomy``.
+"""The bundled anatomy, learned from label maps: ``python -m training.release.anatomy``.
 
-Each label map is drawn as a T1-like brain, registered affinely to the MNI152 T1 that ships with nilearn (space only:
-no intensity of it is kept), and its tissues are averaged on the template grid. Lobes come from the IXI training
-subjects with their MUSE labels. About 10 minutes on two cores.
+Each label map is drawn as a T1-like brain, registered affinely to the MNI152 T1 that ships with
+nilearn (space only: no intensity of it is kept), and its tissues are averaged on the template grid.
+Lobes come from the IXI training subjects with their MUSE labels. It takes about 5 minutes on two
+cores.
 """
 
 from __future__ import annotations
@@ -13,11 +14,9 @@ import nibabel as nib
 import numpy as np
 import SimpleITK as sitk
 from BrainSSLAnomalyLib.core.anatomy import (
-    COARSE_AFFINE,
-    COARSE_SHAPE,
+    COARSE_GRID,
     INTRACRANIAL,
-    TEMPLATE_AFFINE,
-    TEMPLATE_SHAPE,
+    TEMPLATE_GRID,
     Region,
     Tissue,
 )
@@ -42,7 +41,7 @@ T1_LIKE = {Tissue.WHITE: 1.0, Tissue.CORTEX: 0.68, Tissue.STRIATUM: 0.75, Tissue
 
 
 def load_mni_t1() -> sitk.Image:
-    """The skull-stripped MNI152 T1 at 2 mm."""
+    """Load the skull-stripped MNI152 T1 at 2 mm."""
     from nilearn.datasets import load_mni152_template
 
     image = load_mni152_template(resolution=2)
@@ -50,7 +49,15 @@ def load_mni_t1() -> sitk.Image:
 
 
 def register_to_mni(moving: Volume, mni: sitk.Image) -> NDArray[np.float64]:
-    """(4, 4): RAS mm of MNI → RAS mm of ``moving``, by correlation of two T1-like brains."""
+    """Register two T1-like brains by the correlation of their intensities.
+
+    Args:
+        moving: a brain.
+        mni: the MNI152 T1.
+
+    Returns:
+        (4, 4): RAS mm of MNI → RAS mm of ``moving``.
+    """
     fixed, image = mni, to_sitk(moving)
     start = sitk.CenteredTransformInitializer(
         fixed, image, sitk.AffineTransform(3), sitk.CenteredTransformInitializerFilter.MOMENTS
@@ -70,7 +77,7 @@ def register_to_mni(moving: Volume, mni: sitk.Image) -> NDArray[np.float64]:
 
 
 def map_tissues(labels: Volume, mni: sitk.Image) -> NDArray[np.float32]:
-    """(11, k, j, i) of one label map on the coarse grid."""
+    """Map the tissues of one label map to the coarse grid, (11, k, j, i)."""
     tissues = freesurfer_tissue_table()[labels.array.astype(int)]
     brain = np.zeros(tissues.shape, np.float32)
     for tissue, value in T1_LIKE.items():
@@ -81,22 +88,26 @@ def map_tissues(labels: Volume, mni: sitk.Image) -> NDArray[np.float32]:
         [[2.0, 0, 0, 0.5], [0, 2, 0, 0.5], [0, 0, 2, 0.5], [0, 0, 0, 1]]
     )
     world = register_to_mni(Volume(half, affine), mni)
-    maps = np.zeros((len(Tissue), *COARSE_SHAPE), np.float32)
+    maps = np.zeros((len(Tissue), *COARSE_GRID.shape), np.float32)
     for tissue in Tissue:
         smooth = ndimage.gaussian_filter((tissues == tissue + 1).astype(np.float32), 0.7)
-        maps[tissue] = resample(Volume(smooth, labels.affine), COARSE_SHAPE, COARSE_AFFINE, world)
+        maps[tissue] = resample(Volume(smooth, labels.affine), COARSE_GRID, world)
     return maps
 
 
 def measure_distance(mask: NDArray[np.bool_], limit: float = 60.0) -> NDArray[np.float32]:
-    """Distance in mm on the coarse grid, cut at ``limit``."""
+    """Measure the distance to a mask in mm on the coarse grid, cut at ``limit``."""
     if not mask.any():
         return np.full(mask.shape, limit, np.float32)
     return np.minimum(ndimage.distance_transform_edt(~mask, sampling=2.0), limit).astype(np.float32)
 
 
 def learn_tissues() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Mean tissue probabilities, and mean distances to (ventricle, cortex), over all label maps and their mirror images."""
+    """Average tissues and distances over all label maps and their mirror images.
+
+    Returns:
+        Tissue probabilities (11, k, j, i), and distances to ventricle and cortex (2, k, j, i).
+    """
     mni = load_mni_t1()
     heads, brains, distances = [], [], []
     for path in track(
@@ -129,9 +140,13 @@ def learn_tissues() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
 
 
 def learn_lobes() -> NDArray[np.float32]:
-    """(32, k, j, i) probability of each region on the template grid at 2 mm, from the IXI training subjects."""
+    """Average the regions of the IXI training subjects on the template grid at 2 mm.
+
+    Returns:
+        (32, k, j, i) probability of each region.
+    """
     mni = load_mni_t1()
-    votes = np.zeros((len(Region), *COARSE_SHAPE), np.float32)
+    votes = np.zeros((len(Region), *COARSE_GRID.shape), np.float32)
     table = muse_region_table()
     paths = sorted((DATA / "labels" / "ixi_dlmuse_2mm" / "train").glob("*_DLMUSE.nii.gz"))[:30]
     for path in track(paths, "Lobes"):
@@ -149,15 +164,17 @@ def learn_lobes() -> NDArray[np.float32]:
         for region in np.unique(regions[regions > 0]):
             votes[region] += resample(
                 Volume((regions == region).astype(np.float32), labels.affine),
-                COARSE_SHAPE,
-                COARSE_AFFINE,
+                COARSE_GRID,
                 world,
             )
     return (votes / len(paths)).astype(np.float32)
 
 
 def find_right_side(labels: Volume, codes: NDArray) -> NDArray[np.bool_]:
-    """Where a voxel lies right of the plane through corpus callosum, brainstem and third ventricle, in the scan's own space."""
+    """Return which voxels lie right of the midline, in the scan's own space.
+
+    The midline is the plane through corpus callosum, brainstem and third ventricle.
+    """
     k, j, i = np.nonzero(np.isin(codes, (95, MUSE_BRAINSTEM, 4, 11)))
     middle = (labels.affine @ np.stack([i, j, k, np.ones_like(i)]))[0].mean()
     grid = np.indices(codes.shape)
@@ -166,27 +183,30 @@ def find_right_side(labels: Volume, codes: NDArray) -> NDArray[np.bool_]:
 
 
 def make_region_map(votes: NDArray[np.float32], tissues: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """One code a voxel on the template grid: the likeliest region, the nearest lobe where none was seen inside the skull."""
+    """Return one code a voxel on the template grid.
+
+    It is the likeliest region, or the nearest lobe where none was found inside the skull.
+    """
     inside = tissues[list(INTRACRANIAL)].sum(0) > 0.05
     smooth = np.stack([ndimage.gaussian_filter(v, 1.0) for v in votes])
     winner = smooth.argmax(0).astype(np.uint8)
     known = smooth.max(0) > 0.02
     nearest = ndimage.distance_transform_edt(~known, return_distances=False, return_indices=True)
     codes = np.where(inside, winner[tuple(nearest)], 0)
-    fine = np.zeros(TEMPLATE_SHAPE, np.uint8)
-    best = np.zeros(TEMPLATE_SHAPE, np.float32)
+    fine = np.zeros(TEMPLATE_GRID.shape, np.uint8)
+    best = np.zeros(TEMPLATE_GRID.shape, np.float32)
     for code in np.unique(
         codes[codes > 0]
     ):  # each region is enlarged smoothly, then the strongest wins: no 2 mm stairs
-        grown = resample(Volume(ndimage.gaussian_filter((codes == code).astype(np.float32), 0.6), COARSE_AFFINE),
-                         TEMPLATE_SHAPE, TEMPLATE_AFFINE)  # fmt: skip
+        smooth_code = ndimage.gaussian_filter((codes == code).astype(np.float32), 0.6)
+        grown = resample(Volume(smooth_code, COARSE_GRID.affine), TEMPLATE_GRID)
         better = grown > np.maximum(best, 0.25)
         fine[better], best[better] = code, grown[better]
     return fine
 
 
 def save(name: str, array: NDArray[np.uint8], affine: NDArray[np.float64]) -> None:
-    """(…, k, j, i) uint8 as NIfTI."""
+    """Save (…, k, j, i) uint8 as NIfTI."""
     ANATOMY.mkdir(parents=True, exist_ok=True)
     image = nib.Nifti1Image(np.ascontiguousarray(array.T), affine)
     image.header.set_xyzt_units("mm")
@@ -199,11 +219,13 @@ def main() -> None:
     quantised = (
         np.clip(np.round(tissues * 85), 0, 85).astype(np.uint8) * 3
     )  # steps of 1/85: half the file size
-    save("tissues.nii.gz", quantised, COARSE_AFFINE)
+    save("tissues.nii.gz", quantised, COARSE_GRID.affine)
     save(
-        "distances.nii.gz", np.clip(np.round(distances * 4), 0, 255).astype(np.uint8), COARSE_AFFINE
+        "distances.nii.gz",
+        np.clip(np.round(distances * 4), 0, 255).astype(np.uint8),
+        COARSE_GRID.affine,
     )
-    save("regions.nii.gz", make_region_map(learn_lobes(), tissues), TEMPLATE_AFFINE)
+    save("regions.nii.gz", make_region_map(learn_lobes(), tissues), TEMPLATE_GRID.affine)
     for path in sorted(ANATOMY.glob("*.nii.gz")):
         print(f"{path.name}: {path.stat().st_size / 1e6:.2f} MB")
 

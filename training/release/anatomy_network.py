@@ -1,7 +1,8 @@
-"""``python -m training.release.anatomy_network results/anatomy/weights.safetensors``: put trained weights into the bundle that ships.
+"""The bundle of the anatomy network: ``python -m training.release.anatomy_network WEIGHTS``.
 
-In half precision, with their SHA-256 in the metadata. Ship only what ``training.benchmark.anatomy`` finds better; version and changelog
-of the metadata are written by hand.
+Trained weights are put into the bundle in half precision, with their SHA-256 in the metadata. Ship
+only what ``training.benchmark.anatomy`` finds better; version and changelog of the metadata are
+written by hand.
 """
 
 from __future__ import annotations

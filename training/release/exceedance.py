@@ -1,9 +1,10 @@
-"""Measure how unusual healthy brains get: ``python -m training.release.exceedance`` (about 10 minutes on two cores).
+"""Exceedance tables, how unusual healthy brains get: ``python -m training.release.exceedance``.
 
-Healthy scans are the 20 IXI calibration subjects (T1), the FLAIR and T2 of one healthy person, and synthetic healthy
-scans drawn from the label maps (FLAIR, T1 and T2). For every set of modalities the mean volume above each deviation is
-kept (trimmed means; real and synthetic scans count half each where real ones are few), and for every scan the deviation
-that 0.1 ml of it exceeds.
+Healthy scans are the 20 IXI calibration subjects (T1), the FLAIR and T2 of one healthy person, and
+synthetic healthy scans drawn from the label maps (FLAIR, T1 and T2). For every set of modalities
+the mean volume above each deviation is kept (trimmed means; real and synthetic scans count half
+each where real ones are few), and for every scan the deviation that 0.1 ml of it exceeds. It takes
+about 10 minutes on two cores.
 """
 
 from __future__ import annotations
@@ -17,11 +18,11 @@ from itertools import combinations
 import numpy as np
 import typer
 from BrainSSLAnomalyLib.core.study import Modality, Scan, Study
-from BrainSSLAnomalyLib.detection.detect import (
-    deviation_map,
-    peak_deviation,
+from BrainSSLAnomalyLib.detection.statistics import (
+    compute_deviation,
+    compute_zscores,
+    peak_level,
     scored_voxels,
-    zscore_maps,
 )
 from BrainSSLAnomalyLib.preparation import PreparedStudy
 from BrainSSLAnomalyLib.scoring.exceedance import table_key
@@ -33,16 +34,20 @@ from ..synthesis.scans import draw_scan
 from .anatomy import ANATOMY
 
 LEVELS = np.round(np.arange(0, 15.01, 0.1), 2)
+"""Deviations of the table."""
 TRIMMED = 0.1
-"""Share of scans left out at either end: one failed registration must not set the score of everybody."""
+"""Share of scans left out at either end: one failed registration must not set the score of
+everybody.
+"""
 ENOUGH_SCANS = 10
 """Real scans that make synthetic ones unnecessary."""
 
 Measured = tuple[str, np.ndarray, float]
+"""Key of a set of modalities, ml above each level, and peak."""
 
 
 def list_healthy_studies(synthetic: int, seed: int) -> Iterator[tuple[str, Callable[[], Study]]]:
-    """Name of every healthy scan, and how to get it."""
+    """Yield the name of every healthy scan, and a function that reads or draws it."""
     for path in sorted((DATA / "healthy" / "ixi_t1_2mm" / "calibration").glob("*_T1.nii.gz")):
         yield path.name, partial(_read_study, {Modality.T1: path})
     single = DATA / "healthy" / "singles"
@@ -69,15 +74,19 @@ def _draw_study(labels, seed: int) -> Study:
 
 
 def measure(prepared: PreparedStudy) -> Iterator[Measured]:
-    """Key, exceedance in ml at `LEVELS`, and peak, for every set of the modalities present."""
-    maps = zscore_maps(prepared)
+    """Measure a study with every set of its modalities.
+
+    Yields:
+        Key, exceedance in ml at `LEVELS`, and peak.
+    """
+    maps = compute_zscores(prepared)
     scored = scored_voxels(prepared)
     for count in range(1, len(maps) + 1):
         for chosen in combinations(maps, count):
-            deviation = deviation_map(prepared, {m: maps[m] for m in chosen})
+            deviation = compute_deviation(prepared, {m: maps[m] for m in chosen})
             values = np.sort(deviation[scored])
             above = (values.size - np.searchsorted(values, LEVELS)) * prepared.reference.voxel_ml
-            yield table_key(chosen), above, peak_deviation(prepared, deviation)
+            yield table_key(chosen), above, peak_level(prepared, deviation)
 
 
 def _measure_item(item: tuple[str, Callable[[], Study]]) -> tuple[str, list[Measured]]:
@@ -86,22 +95,31 @@ def _measure_item(item: tuple[str, Callable[[], Study]]) -> tuple[str, list[Meas
 
 
 def mean_exceedance(kinds: Mapping[str, Sequence[np.ndarray]]) -> np.ndarray:
-    """Mean volume above each level: of real scans where there are enough, else real and synthetic ones count half each."""
+    """Return the mean volume above each level.
+
+    Real scans alone count where there are enough, else real and synthetic ones count half each.
+    """
     if len(kinds["real"]) >= ENOUGH_SCANS:
         return trim_mean(kinds["real"], TRIMMED, axis=0)
     return np.mean([trim_mean(scans, TRIMMED, axis=0) for scans in kinds.values() if scans], axis=0)
 
 
 def find_subsets(key: str, others: Iterable[str]) -> list[str]:
-    """Those of some `table_key` that hold part of the modalities of this one: with a FLAIR if it has one, else without."""
+    """Find the keys that hold part of the modalities of a key.
+
+    Args:
+        key: with a FLAIR, if its subsets shall have one.
+        others: keys, as `table_key` makes them.
+    """
     parts = set(key.split("+"))
     return [k for k in others if set(k.split("+")) < parts and ("flair" in k) == ("flair" in parts)]
 
 
 def bound_by_subsets(volumes: Mapping[str, np.ndarray], real: set[str]) -> dict[str, np.ndarray]:
-    """Where no real scan shows a set of modalities, it is taken to be no rarer than in its largest subsets that one does show.
+    """Bound sets of modalities that no real scan has by their largest subsets that one has.
 
-    Synthetic contrasts are aligned and consistent to a degree that scanners never reach.
+    Synthetic contrasts are aligned and consistent to a degree that scanners never reach, so the set
+    is taken to be no rarer than these subsets.
     """
     out = {}
     for key, own in volumes.items():
@@ -114,7 +132,7 @@ def bound_by_subsets(volumes: Mapping[str, np.ndarray], real: set[str]) -> dict[
 
 
 def main(synthetic: int = 20, seed: int = 1000, workers: int = 2) -> None:
-    """Write ``Resources/Anatomy/healthy.json``."""
+    """Write ``Resources/Anatomy/exceedance.json``."""
     above: dict[str, dict[str, list[np.ndarray]]] = defaultdict(
         lambda: {"real": [], "synthetic": []}
     )
@@ -144,7 +162,7 @@ def main(synthetic: int = 20, seed: int = 1000, workers: int = 2) -> None:
         key: {"healthy_ml": [round(float(v), 5) for v in volumes[key]], "peaks": sorted(peaks[key])}
         for key in sorted(volumes)
     }
-    (ANATOMY / "healthy.json").write_text(
+    (ANATOMY / "exceedance.json").write_text(
         json.dumps({"levels": LEVELS.tolist(), "tables": tables}), encoding="utf-8"
     )
 

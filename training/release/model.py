@@ -1,13 +1,14 @@
-"""``python -m training.release.model results/anomaly_cpu/weights.safetensors``: everything that ships in ``Resources/Model``.
+"""Everything in ``Resources/Model``: ``python -m training.release.model WEIGHTS``.
 
 1. The weights, in half precision, with their SHA-256.
-2. What healthy patches look like to the network: slices of held-out label maps and of real healthy heads.
-3. The weights of the fusion, fitted on lesions that were put into synthetic patients, from label maps that the network has not seen,
-   and into real healthy scans (`synthesis.implanted`), in equal parts; sets of modalities that no real scan shows borrow those of their
-   parts.
-4. How unusual healthy brains get by every score: as in ``build_healthy_table``.
+2. The embeddings of healthy patches: slices of held-out label maps and of real healthy heads.
+3. The weights of the fusion, fitted on implanted lesions in synthetic patients from held-out label
+    maps
+   and in real healthy scans (`synthesis.implanted`), in equal parts; sets of modalities that no
+   real scan has borrow those of their parts.
+4. The exceedance tables of every score, as in `release.exceedance`.
 
-About 40 minutes on two cores. Version and changelog in the metadata are written by hand.
+It takes about 40 minutes on two cores. Version and changelog in the metadata are written by hand.
 """
 
 from __future__ import annotations
@@ -26,18 +27,22 @@ import typer
 from BrainSSLAnomalyLib.core.resampling import resample
 from BrainSSLAnomalyLib.core.settings import Device, ScoreName
 from BrainSSLAnomalyLib.core.study import Modality
-from BrainSSLAnomalyLib.detection import network_detector as hybrid
-from BrainSSLAnomalyLib.detection.detect import (
-    peak_deviation,
+from BrainSSLAnomalyLib.detection.network_detector import (
+    LATENT_SCORES,
+    network_scores,
+    predict_study,
+)
+from BrainSSLAnomalyLib.detection.statistics import (
+    compute_zscores,
+    peak_level,
     scored_voxels,
-    statistics,
-    zscore_maps,
+    statistical_scores,
 )
 from BrainSSLAnomalyLib.network.bundle import METADATA, WEIGHTS, sha256
 from BrainSSLAnomalyLib.network.model import BUNDLE, PATCHES, load_model
 from BrainSSLAnomalyLib.preparation import PreparedStudy
 from BrainSSLAnomalyLib.scoring.exceedance import table_key
-from BrainSSLAnomalyLib.scoring.fusion import FEATURES, LIMITS, features
+from BrainSSLAnomalyLib.scoring.fusion import FEATURES, LIMITS, features, fusion
 from safetensors.torch import load_file, save_file
 from scipy.stats import trim_mean
 
@@ -53,13 +58,13 @@ from .exceedance import (
     ENOUGH_SCANS,
     TRIMMED,
     bound_by_subsets,
+    find_subsets,
     list_healthy_studies,
     mean_exceedance,
-    find_subsets,
 )
 
 FOLDER = Path(__file__).resolve().parents[2] / "BrainSSLAnomaly" / "Resources" / BUNDLE
-FUSION, HEALTHY = FOLDER / "configs" / "fusion.json", FOLDER / "configs" / "healthy.json"
+FUSION, EXCEEDANCE = FOLDER / "configs" / "fusion.json", FOLDER / "configs" / "exceedance.json"
 
 SETS = (
     (Modality.FLAIR,),
@@ -89,10 +94,11 @@ RANGES: dict[ScoreName, tuple[float, float]] = {
 """Of the levels in the tables."""
 
 LEVELS = 150
+"""Number of levels in a table."""
 
 
 def write_weights(weights: Path, config: str) -> None:
-    """Step 1."""
+    """Write the weights (step 1)."""
     settings = read_config(config)[0]
     if not isinstance(settings, AnomalySettings):
         raise typer.BadParameter(f"{config} trains another network", param_hint="--config")
@@ -108,7 +114,7 @@ def write_weights(weights: Path, config: str) -> None:
 
 
 def write_patches(archive: Path, real_heads: Path, batches: int = 30) -> None:
-    """Step 2."""
+    """Write the embeddings of healthy patches (step 2)."""
     from sklearn.covariance import LedoitWolf
 
     if not FOLDER.joinpath(*PATCHES).is_file():  # the model loads only whole
@@ -147,7 +153,7 @@ def write_patches(archive: Path, real_heads: Path, batches: int = 30) -> None:
 
 
 def fit_fusion(patients: int, implants: int, workers: int) -> None:
-    """Step 3."""
+    """Fit the weights of the fusion (step 3)."""
     cases = held_out_cases(2000, patients, 0, implants)
     rows: dict[str, dict[str, list[np.ndarray]]] = defaultdict(lambda: defaultdict(list))
     with process_pool(workers) as pool:
@@ -161,14 +167,17 @@ def fit_fusion(patients: int, implants: int, workers: int) -> None:
 def fit_fusion_weights(
     modalities: tuple[Modality, ...], rows: Mapping[str, Mapping[str, list[np.ndarray]]]
 ) -> dict[str, Any]:
-    """The entry of one set of modalities in the file.
+    """Fit the fusion of one set of modalities.
 
-    A set that no real scan with lesions shows borrows those of its parts: on synthetic patients alone, which look like what the network
-    was trained on, its mark would be believed too much.
+    A set that no real scan with lesions has borrows those of its parts: on synthetic patients
+    alone, which resemble the training data of the network, its logit would be trusted too much.
 
     Args:
         modalities: the set.
-        rows: key → kind of patient → what `_voxels` says of each.
+        rows: key → kind of patient → what `_sample_voxels` returns for each.
+
+    Returns:
+        The entry of the set in the file.
     """
     from sklearn.linear_model import LogisticRegression
 
@@ -201,7 +210,7 @@ def fit_fusion_weights(
 
 
 def measure_healthy(synthetic: int, workers: int, seed: int = 1000) -> None:
-    """Step 4."""
+    """Measure the exceedance tables (step 4)."""
     above: dict[tuple[ScoreName, str], dict[str, list[np.ndarray]]] = defaultdict(
         lambda: {"real": [], "synthetic": []}
     )
@@ -237,14 +246,16 @@ def measure_healthy(synthetic: int, workers: int, seed: int = 1000) -> None:
             "levels": np.round(np.linspace(low, high, LEVELS), 4).tolist(),
             "tables": tables,
         }
-    _write(HEALTHY, content)
+    _write(EXCEEDANCE, content)
 
 
 def cautious_exceedance(kinds: Mapping[str, Sequence[np.ndarray]]) -> np.ndarray:
-    """Mean volume above each level; where real scans are few, the larger of theirs and of the synthetic ones'.
+    """Return the mean volume above each level; with few real scans, at least that of synthetic
+    ones.
 
-    The single real FLAIR has a far heavier tail than synthetic ones, and is of a young person: with half of it (as in the statistical
-    table), the default thresholds marked too much around lesions put into real scans and into synthetic patients.
+    The single real FLAIR has a far heavier tail than synthetic ones, and is of a young person: with
+    half of it (as in the statistical table), the default thresholds marked too much around
+    implanted lesions.
     """
     if len(kinds["real"]) >= ENOUGH_SCANS:
         return mean_exceedance(kinds)
@@ -252,21 +263,21 @@ def cautious_exceedance(kinds: Mapping[str, Sequence[np.ndarray]]) -> np.ndarray
 
 
 def _equalise_weights(tables: list[np.ndarray]) -> np.ndarray:
-    """All rows, their weights (last column) scaled to a sum of one million."""
+    """Return all rows, their weights (last column) scaled to a sum of one million."""
     table = np.concatenate(tables)
     table[:, -1] *= 1e6 / table[:, -1].sum()
     return table
 
 
 def _sample_voxels(case: Case) -> dict[str, np.ndarray]:
-    """Key → (n, features + truth + weight) of one patient with known lesions."""
+    """Return key → (n, features + truth + weight) of one patient with known lesions."""
     draw, seed = case
     study, lesions = draw(seed)
     prepared = prepare_as_shipped(study)
     grid, scored = prepared.reference, scored_voxels(prepared)
     truth = np.zeros(scored.shape, bool)
     if lesions is not None:
-        truth = resample(lesions, grid.array.shape, grid.affine)[prepared.box] > 0.5
+        truth = resample(lesions, grid.grid)[prepared.box] > 0.5
     rng, taken = np.random.default_rng(seed), {}
     for chosen, scores in _score_sets(prepared, FEATURES, fuse=False):
         places, weights = [], []
@@ -290,7 +301,7 @@ def _sample_voxels(case: Case) -> dict[str, np.ndarray]:
 def _measure_item(
     item: tuple[str, Any],
 ) -> tuple[str, list[tuple[ScoreName, str, np.ndarray, float]]]:
-    """Name, and for every score and set of modalities the ml above each level and the peak."""
+    """Return the name, and for every score and set of modalities ml above each level and peak."""
     name, study = item
     prepared, results = prepare_as_shipped(study()), []
     scored = scored_voxels(prepared)
@@ -302,19 +313,17 @@ def _measure_item(
             above = (
                 values.size - np.searchsorted(values, np.linspace(low, high, LEVELS))
             ) * prepared.reference.voxel_ml
-            results.append(
-                (score, table_key(chosen), above, peak_deviation(prepared, scores[score]))
-            )
+            results.append((score, table_key(chosen), above, peak_level(prepared, scores[score])))
     return name, results
 
 
 def _score_sets(
     prepared: PreparedStudy, wanted: Iterable[ScoreName], *, fuse: bool
 ) -> Iterator[tuple[tuple[Modality, ...], dict[ScoreName, np.ndarray]]]:
-    """Every set of modalities that the study has, and its scores."""
-    zscores = zscore_maps(prepared)
+    """Yield every set of modalities that the study has, and its scores."""
+    zscores = compute_zscores(prepared)
     asked = tuple(dict.fromkeys([*wanted, *FEATURES]))
-    latent = tuple(s for s in asked if s in hybrid.LATENT)
+    latent = tuple(s for s in asked if s in LATENT_SCORES)
     sets = [
         c
         for n in range(1, len(zscores) + 1)
@@ -322,16 +331,16 @@ def _score_sets(
         if set(c) in [set(s) for s in SETS]
     ]
     for chosen in sets:
-        known = statistics(prepared, {m: zscores[m] for m in chosen}, asked)
-        seen = hybrid.view(prepared, shipped_model(), chosen, latent=latent)
-        scores = hybrid.scores(seen, known, asked)
+        known = statistical_scores(prepared, {m: zscores[m] for m in chosen}, asked)
+        predicted = predict_study(prepared, shipped_model(), chosen, latent=latent)
+        scores = network_scores(predicted, known, asked)
         if fuse:
-            scores[ScoreName.FUSED] = hybrid.fused(scores, chosen)
+            scores[ScoreName.FUSED] = fusion(chosen)(scores)
         yield chosen, scores
 
 
 def _brain_patches(patches: torch.Tensor, brain: torch.Tensor) -> torch.Tensor:
-    """(n, e) embeddings of patches that are brain for the most part."""
+    """Return the embeddings (n, e) of patches that are mostly brain."""
     share = torch.nn.functional.adaptive_avg_pool2d(brain, (patches.shape[2], patches.shape[3]))[
         :, 0
     ]

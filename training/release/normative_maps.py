@@ -1,11 +1,14 @@
-"""Learn what is usual at each place: ``python -m training.release.normative_maps`` (about 8 minutes on two cores).
+"""Normative maps, what is usual at each place: ``python -m training.release.normative_maps``.
 
-T1: the 60 healthy IXI training subjects are prepared and their z-scores brought to the template; mean and spread over
-subjects, smoothed by 4 mm, are kept at 2 mm.
+T1: the 60 healthy IXI training subjects are prepared and their z-scores brought to the template;
+mean and spread over subjects, smoothed by 4 mm, are kept at 2 mm.
 
-FLAIR: there is one real healthy scan to learn from. Its z-scores are made symmetric, smoothed by 4 mm and halved: on a second
-healthy person, from another scanner, the regression on the first has a slope of 0.46 (correlation 0.48, ``--compare``). The
-limbic lobe comes out of it by itself; thin places, such as the septum, are smoothed away.
+FLAIR: there is one real healthy scan to learn from. Its z-scores are made symmetric, smoothed by 4
+mm and halved: on a second healthy person, from another scanner, the regression on the first has a
+slope of 0.46 (correlation 0.48, ``--compare``). The limbic lobe is learned by it; thin places, such
+as the septum, are smoothed away.
+
+It takes about 8 minutes on two cores.
 """
 
 from __future__ import annotations
@@ -16,10 +19,10 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import typer
-from BrainSSLAnomalyLib.core.anatomy import COARSE_AFFINE, COARSE_SHAPE
+from BrainSSLAnomalyLib.core.anatomy import COARSE_GRID
 from BrainSSLAnomalyLib.core.resampling import resample
 from BrainSSLAnomalyLib.core.study import Modality, Scan, Study, Volume
-from BrainSSLAnomalyLib.detection.detect import scored_voxels, zscore_maps
+from BrainSSLAnomalyLib.detection.statistics import compute_zscores, scored_voxels
 from BrainSSLAnomalyLib.scoring.normative_maps import MEAN_STEP, SD_STEP
 from numpy.typing import NDArray
 from scipy import ndimage
@@ -30,7 +33,9 @@ from .anatomy import ANATOMY
 
 FLAIR = Modality.FLAIR
 SHRINKAGE = 0.5
+"""Factor of the z-scores of one person."""
 SMOOTHING_VOXELS = 2.0
+"""Standard deviation of the smoothing."""
 LARGEST_Z = 3.0
 """z-scores are cut at ± this: one subject with a cyst must not make the place unusual for all."""
 
@@ -38,26 +43,32 @@ LARGEST_Z = 3.0
 def map_to_template(
     path: Path, modality: Modality
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """(z, brain) of one subject on the coarse template grid; z as it is before anything is known of its place."""
+    """Map the z-scores of one subject to the coarse template grid.
+
+    They are computed without any normative map.
+
+    Returns:
+        (z, brain), each (k, j, i).
+    """
     prepared = prepare_as_shipped(Study({modality: Scan(load(path), modality, path.name)}))
     grid, world = prepared.reference, prepared.template_to_reference
-    z = prepared.whole(
-        np.clip(zscore_maps(prepared, by_place=False)[modality], -LARGEST_Z, LARGEST_Z)
+    z = prepared.on_whole_grid(
+        np.clip(compute_zscores(prepared, by_place=False)[modality], -LARGEST_Z, LARGEST_Z)
     )
     # Of one person the edge is not believed; over sixty its errors cancel.
     seen = (
-        prepared.whole(scored_voxels(prepared).astype(np.float32))
+        prepared.on_whole_grid(scored_voxels(prepared).astype(np.float32))
         if modality is FLAIR
         else prepared.brain_mask.astype(np.float32)
     )
-    values, inside = (
-        resample(Volume(a, grid.affine), COARSE_SHAPE, COARSE_AFFINE, world) for a in (z, seen)
-    )
+    values, inside = (resample(Volume(a, grid.affine), COARSE_GRID, world) for a in (z, seen))
     return values, (inside > 0.9).astype(np.float32)
 
 
 def smooth_person(name: str, modality: Modality) -> NDArray[np.float32]:
-    """The smooth, symmetric part of one healthy person's z-scores; 0 where nothing was scored."""
+    """Return the smooth, symmetric part of one healthy person's z-scores; 0 where nothing was
+    scored.
+    """
     z, seen = map_to_template(
         DATA / "healthy" / "singles" / f"{name}_{modality.value}.nii.gz", modality
     )
@@ -68,7 +79,7 @@ def smooth_person(name: str, modality: Modality) -> NDArray[np.float32]:
 
 
 def measure_agreement() -> str:
-    """How well one healthy FLAIR foretells another, from another scanner."""
+    """Measure how well one healthy FLAIR predicts another, from another scanner."""
     first, second = smooth_person("a", FLAIR), smooth_person("b", FLAIR)
     both = (first != 0) & (second != 0)
     slope = np.polyfit(first[both], second[both], 1)[0]
@@ -76,8 +87,8 @@ def measure_agreement() -> str:
 
 
 def save(modality: Modality, mean: NDArray, sd: NDArray) -> None:
-    """Write ``Resources/Anatomy/places_<modality>.nii.gz``."""
-    out = ANATOMY / f"places_{modality.key}.nii.gz"
+    """Write ``Resources/Anatomy/normative_<modality>.nii.gz``."""
+    out = ANATOMY / f"normative_{modality.key}.nii.gz"
     stored = (
         np.stack(
             [np.clip(mean * MEAN_STEP + 128, 0, 255), np.clip(np.maximum(sd, 1) * SD_STEP, 0, 255)]
@@ -85,15 +96,15 @@ def save(modality: Modality, mean: NDArray, sd: NDArray) -> None:
         .round()
         .astype(np.uint8)
     )
-    nib.save(nib.nifti1.Nifti1Image(stored.T, COARSE_AFFINE), out)
+    nib.save(nib.nifti1.Nifti1Image(stored.T, COARSE_GRID.affine), out)
     print(
         f"{out.name}: {out.stat().st_size / 1e3:.0f} kB; mean {mean.min():.2f} to {mean.max():.2f} SD, spread up to {sd.max():.2f}"
     )
 
 
 def learn_t1(workers: int) -> None:
-    """From all training subjects."""
-    total, squares, count = (np.zeros(COARSE_SHAPE, np.float32) for _ in range(3))
+    """Learn the map of T1 from all training subjects."""
+    total, squares, count = (np.zeros(COARSE_GRID.shape, np.float32) for _ in range(3))
     paths = sorted((DATA / "healthy" / "ixi_t1_2mm" / "train").glob("*_T1.nii.gz"))
     with process_pool(workers) as pool:
         for n, (z, inside) in enumerate(
@@ -113,7 +124,10 @@ def learn_t1(workers: int) -> None:
 
 
 def main(workers: int = 2, only: str = "", compare: bool = False) -> None:
-    """Write the maps of every contrast, or of one (``--only flair``); or compare two healthy people (``--compare``)."""
+    """Write the maps of every contrast, or of one (``--only flair``).
+
+    With ``--compare``, compare two healthy people instead.
+    """
     if compare:
         print(measure_agreement())
         return

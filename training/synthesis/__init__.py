@@ -1,0 +1,1 @@
+"""Synthetic scans and lesions, drawn from label maps and from real healthy heads."""

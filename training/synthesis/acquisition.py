@@ -1,6 +1,6 @@
-"""What a scanner does to a picture: receive field, thick slices, ghosts, motion, noise, a field of view too small.
+"""The effects of a scanner: bias field, thick slices, ghosts, motion, noise and field of view.
 
-Images are (b, m, k, j, i) float32; each scan of each patient is changed on its own.
+Images are (b, m, k, j, i) float32; each scan of each patient is changed independently.
 """
 
 from __future__ import annotations
@@ -16,16 +16,17 @@ from .noise import chance, expand_axes, normal, smooth_field, uniform
 
 
 def add_bias_field(image: Tensor, generator: torch.Generator, *, spacing: float) -> Tensor:
-    """Times the receive field of a coil: smooth over 60 to 100 mm, by up to some 40 %."""
+    """Multiply by a bias field, smooth over some 80 mm, of up to about 40 %."""
     batch, count, *shape = image.shape
     strength = uniform((batch, count, 1, 1, 1), 0.0, 0.2, generator)
     return image * torch.exp(strength * smooth_field(batch, count, shape, 80 / spacing, generator))
 
 
 def blur(image: Tensor, sigma: Tensor) -> Tensor:
-    """Gaussian blur, another width for each scan.
+    """Blur each scan by a Gaussian of its own width.
 
     Args:
+        image: (b, m, k, j, i).
         sigma: (b, m) in voxels, up to about 1.
     """
     offsets = torch.arange(-2, 3, device=image.device, dtype=image.dtype)
@@ -42,7 +43,12 @@ def blur(image: Tensor, sigma: Tensor) -> Tensor:
 
 
 class Slicing(NamedTuple):
-    """How a scan was cut into slices: so many of them, along an axis 0, 1 or 2 for k, j, i."""
+    """How a scan is cut into slices.
+
+    Attributes:
+        axis: across the slices; 0, 1 or 2 for k, j, i.
+        slices: how many.
+    """
 
     axis: int
     slices: int
@@ -58,21 +64,40 @@ def draw_slicings(
     thickest_mm: float = 8.0,
     share: float = 0.6,
 ) -> list[list[Slicing | None]]:
-    """Of every scan of every patient; a share of them is cut into slices of up to ``thickest_mm`` along any axis, None for the others."""
+    """Draw how every scan of every patient is cut into slices.
 
-    def one() -> Slicing | None:
-        wanted, millimetres = uniform((2,), 0, 1, generator).tolist()
+    Args:
+        batch: number of patients.
+        scans: number of scans of each.
+        shape: (k, j, i) voxels.
+        generator: the only source of randomness.
+        spacing: of the voxels, in mm.
+        thickest_mm: largest thickness.
+        share: of the scans that are cut.
+
+    Returns:
+        For each patient a list with one entry a scan, None where it is not cut.
+    """
+
+    def draw_one() -> Slicing | None:
+        chosen, millimetres = uniform((2,), 0, 1, generator).tolist()
         axis = int(torch.randint(3, (1,), generator=generator, device=generator.device))
         thick = spacing + millimetres * (thickest_mm - spacing)
-        return (
-            Slicing(axis, max(4, round(shape[axis] * spacing / thick))) if wanted <= share else None
-        )
+        slices = max(4, round(shape[axis] * spacing / thick))
+        return Slicing(axis, slices) if chosen <= share else None
 
-    return [[one() for _ in range(scans)] for _ in range(batch)]
+    return [[draw_one() for _ in range(scans)] for _ in range(batch)]
 
 
 def acquire_slices(image: Tensor, cut: Sequence[Sequence[Slicing | None]]) -> Tensor:
-    """Acquired in slices as `draw_slicings` says, and interpolated back. Linear, so that a change of a scan may go through it alone."""
+    """Average scans within thick slices and interpolate them back.
+
+    The operation is linear, so that a change of a scan may go through it alone.
+
+    Args:
+        image: (b, m, k, j, i).
+        cut: from `draw_slicings`.
+    """
     out, shape = image.clone(), tuple(image.shape[2:])
     for b, scans in enumerate(cut):
         for m, slicing in enumerate(scans):
@@ -88,7 +113,10 @@ def acquire_slices(image: Tensor, cut: Sequence[Sequence[Slicing | None]]) -> Te
 
 
 def add_motion(image: Tensor, generator: torch.Generator, *, share: float = 0.15) -> Tensor:
-    """A share of the scans with a patient who add_motion: some lines of k-space, along one axis, are of a shifted head."""
+    """Add motion artefacts to a share of the scans.
+
+    Some lines of k-space, along one axis, are those of a shifted head.
+    """
     out = image.clone()
     for b, m in torch.nonzero(chance(image.shape[:2], share, generator)).tolist():
         axis = int(torch.randint(3, (1,), generator=generator, device=generator.device))
@@ -108,13 +136,11 @@ def add_motion(image: Tensor, generator: torch.Generator, *, share: float = 0.15
 
 
 def add_ghosts(image: Tensor, generator: torch.Generator, *, share: float = 0.15) -> Tensor:
-    """A share of the scans with faint copies of the head, evenly spaced along one axis."""
+    """Add faint copies of the head, evenly spaced along one axis, to a share of the scans."""
     out = image.clone()
     for b, m in torch.nonzero(chance(image.shape[:2], share, generator)).tolist():
-        axis, copies = (
-            int(torch.randint(*r, (1,), generator=generator, device=generator.device))
-            for r in ((0, 3), (2, 5))
-        )
+        axis = int(torch.randint(3, (1,), generator=generator, device=generator.device))
+        copies = int(torch.randint(2, 5, (1,), generator=generator, device=generator.device))
         strength = float(uniform((1,), 0.01, 0.08, generator))
         step = image.shape[2 + axis] // copies
         for n in range(1, copies):
@@ -123,7 +149,7 @@ def add_ghosts(image: Tensor, generator: torch.Generator, *, share: float = 0.15
 
 
 def add_noise(image: Tensor, generator: torch.Generator) -> Tensor:
-    """With Rician noise of up to 8 % of the brightest tissue."""
+    """Add Rician noise of up to 8 % of the brightest tissue."""
     top = image.flatten(2).amax(2).clamp(min=1e-6) * 0.6
     sigma = expand_axes(
         top
@@ -137,7 +163,7 @@ def add_noise(image: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def change_gamma(image: Tensor, generator: torch.Generator, *, spread: float = 0.25) -> Tensor:
-    """x → x^γ, ln γ normal, on intensities scaled to 0–1."""
+    """Raise intensities, scaled to 0–1, to a power whose logarithm is normal."""
     top = expand_axes(image.flatten(2).amax(2).clamp(min=1e-6))
     return top * (image / top).clamp(min=0) ** expand_axes(
         torch.exp(spread * normal(image.shape[:2], generator))
@@ -147,17 +173,20 @@ def change_gamma(image: Tensor, generator: torch.Generator, *, spread: float = 0
 def draw_field_of_view(
     batch: int, shape: tuple[int, int, int], generator: torch.Generator, *, share: float = 0.2
 ) -> Tensor:
-    """Which voxels were acquired: a share of the patients lack slices at one end, up to a quarter of the volume.
+    """Draw which voxels are acquired.
+
+    A share of the patients lacks slices at one end, up to a quarter of the volume.
 
     Returns:
         (batch, 1, k, j, i) bool.
     """
-    seen = torch.ones((batch, 1, *shape), dtype=torch.bool, device=generator.device)
+    acquired = torch.ones((batch, 1, *shape), dtype=torch.bool, device=generator.device)
     for b in torch.nonzero(chance((batch,), share, generator)).flatten().tolist():
         axis, end = (
             int(torch.randint(n, (1,), generator=generator, device=generator.device))
             for n in (3, 2)
         )
         count = max(1, int(float(uniform((1,), 0.0, 0.25, generator)) * shape[axis]))
-        seen[b, 0].movedim(axis, 0)[slice(None, count) if end else slice(-count, None)] = False
-    return seen
+        missing = slice(None, count) if end else slice(-count, None)
+        acquired[b, 0].movedim(axis, 0)[missing] = False
+    return acquired

@@ -1,4 +1,7 @@
-"""Wide ventricles and sulci: most label maps and healthy scans at hand are of the young, most patients are not."""
+"""Wide ventricles and sulci.
+
+Most label maps and healthy scans are of the young, most patients are not.
+"""
 
 from __future__ import annotations
 
@@ -18,18 +21,24 @@ REACH_MM = {Tissue.VENTRICLE: 8.0, Tissue.CSF: 3.0}
 """How far from a fluid its surroundings give way."""
 
 STEPS = 6
-"""In which the edge is moved, so that it stops at the middle of a narrow space instead of crossing it."""
+"""In which the edge is moved, so that it stops at the middle of a narrow space instead of crossing
+it.
+"""
 
 
 def widen_fluid_spaces(
     place: Tensor, tissues: Tensor, generator: torch.Generator, *, spacing: float
 ) -> Tensor:
-    """Where each voxel of a sample lies in a head, after ventricles and sulci have widened by a random amount at the cost of the brain.
+    """Move the places of a sample so that ventricles and sulci widen at the cost of the brain.
 
     Args:
-        place: (3, k, j, i) in mm.
+        place: (3, k, j, i) in mm, where each voxel lies in a head.
         tissues: (k, j, i) int64, `Tissue` + 1, at these places.
+        generator: the only source of randomness.
         spacing: of the voxels, in mm.
+
+    Returns:
+        (3, k, j, i) in mm, where each voxel lies in that head after a random amount of atrophy.
     """
     at = torch.stack(
         torch.meshgrid(
@@ -46,7 +55,11 @@ def widen_fluid_spaces(
 
 
 def _direction_to_fluid(fluid: Tensor, reach_mm: float, spacing: float) -> tuple[Tensor, int]:
-    """(3, k, j, i) on a grid coarser by a factor: where the fluid is, of length 1 at its edge and 0 far away; and that factor."""
+    """Return the direction to a fluid, of length 1 at its edge and 0 far away.
+
+    Returns:
+        (3, k, j, i) on a coarser grid, and by which factor it is coarser.
+    """
     factor = max(1, min(round(reach_mm / spacing / 1.2), min(fluid.shape) // 3))
     soft = functional.avg_pool3d(fluid[None, None], factor, ceil_mode=True, count_include_pad=False)
     for _ in range(2):  # with the pooling, much like a Gaussian of `reach_mm`
@@ -57,10 +70,11 @@ def _direction_to_fluid(fluid: Tensor, reach_mm: float, spacing: float) -> tuple
 
 
 def _sample(field: Tensor, factor: int, at: Tensor) -> Tensor:
-    """Linear, the outermost voxels going on beyond the edge.
+    """Sample a field linearly, its outermost voxels going on beyond the edge.
 
     Args:
-        field: (c, k, j, i), of which each voxel is ``factor`` wide.
+        field: (c, k, j, i).
+        factor: width of its voxels.
         at: (3, k, j, i) in voxels of width 1.
     """
     size = torch.tensor(field.shape[1:], device=field.device).reshape(3, 1, 1, 1) * factor

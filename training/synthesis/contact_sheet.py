@@ -1,6 +1,6 @@
-"""Synthetic scans beside real ones, to look at: ``python -m training.synthesis.contact_sheet``.
+"""Synthetic scans beside real ones: ``python -m training.synthesis.contact_sheet``.
 
-The page is for your eyes and stays out of the repository, since it shows real scans.
+The page is for the eye and stays out of the repository, since it shows real scans.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import numpy as np
 import torch
 import typer
 from BrainSSLAnomalyLib.core.study import Modality
-from BrainSSLAnomalyLib.preparation.canonical import coarse_copy
+from BrainSSLAnomalyLib.preparation.canonical import canonical_copy
 from numpy.typing import NDArray
 
 from ..data.files import DATA, load
@@ -24,15 +24,15 @@ SPACING = 1.5
 
 
 def real_plane(modality: Modality) -> NDArray[np.float32]:
-    """An axial plane through the middle of a healthy head, upright: (anterior, right) rising."""
-    volume = coarse_copy(
+    """Return an axial plane of a healthy head, upright: (anterior, right) rising."""
+    volume = canonical_copy(
         load(DATA / "healthy" / "singles" / f"{REAL[modality]}.nii.gz"), SPACING
     ).array
     return volume[int(0.62 * volume.shape[0])]
 
 
 def synthetic_planes(seed: int, at_random: float, stripped: float) -> Iterator[NDArray[np.float32]]:
-    """The same plane of one made patient, contrast after contrast."""
+    """Yield the same plane of one synthetic patient, contrast after contrast."""
     settings = GeneratorSettings(
         (112, 144, 128), SPACING, tuple(REAL), at_random=at_random, stripped=stripped
     )
@@ -42,7 +42,7 @@ def synthetic_planes(seed: int, at_random: float, stripped: float) -> Iterator[N
 
 
 def main(output: Path = Path("results/contact_sheet.png"), rows: int = 6, seed: int = 0) -> None:
-    """First row real; then typical contrasts, and from the middle on half of them at random."""
+    """Draw a sheet: first row real, then typical contrasts, then half of them at random."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(3 * len(REAL), 3 * (rows + 1)), facecolor="black")
@@ -62,7 +62,9 @@ def main(output: Path = Path("results/contact_sheet.png"), rows: int = 6, seed: 
                 origin="lower",
             )
             ax.set_title(
-                f"{modality.value}, {'real' if row == 0 else 'made'}", color="white", fontsize=8
+                f"{modality.value}, {'real' if row == 0 else 'synthetic'}",
+                color="white",
+                fontsize=8,
             )
             ax.set_axis_off()
     figure.tight_layout()

@@ -1,8 +1,9 @@
-"""Label maps → unlimited healthy scans in any contrast, on CPU or GPU, by torch alone.
+"""Unlimited healthy scans in any contrast from label maps, on a processor or a GPU, by torch alone.
 
-    warp the labels → draw tissues → what scanners do to a picture
+    warp the labels → paint tissues → acquire like a scanner
 
-Same seed, same scans, on one kind of device. After Billot et al., SynthSeg, Medical Image Analysis 86 (2023) 102789.
+The same seed gives the same scans on one kind of device. After Billot et al., SynthSeg, Medical
+Image Analysis 86 (2023) 102789.
 """
 
 from __future__ import annotations
@@ -43,14 +44,18 @@ LEFT_RIGHT = (
 
 @dataclass(frozen=True)
 class GeneratorSettings:
-    """What is drawn.
+    """How scans are drawn.
 
     Attributes:
         shape: (k, j, i) voxels of a sample.
         spacing: edge of the cubic voxels, in mm.
         modalities: channels, aligned; each acquired in its own way.
-        rotation_degrees, scaling, shear, shift_mm: standard deviations of the affine deformation.
-        offset_mm: (k, j, i), beside that, up to how far a sample lies from the middle of the head: for slabs.
+        rotation_degrees: standard deviation of the rotation about each axis.
+        scaling: standard deviation of the logarithm of the scale along each axis.
+        shear: standard deviation of the shear.
+        shift_mm: standard deviation of the shift along each axis.
+        offset_mm: (k, j, i), beside that, up to how far a sample lies from the middle of the head:
+            for slabs.
         elastic: scale in mm → standard deviation in mm of the elastic deformation.
         at_random: share of scans with random instead of typical contrast.
         stripped: share of patients without skull.
@@ -74,8 +79,11 @@ class GeneratorSettings:
 
 
 Change = Callable[[Tensor, Tensor, Sequence[Modality], torch.Generator], tuple[Tensor, Tensor]]
-"""(images (m, k, j, i) of a patient before they are acquired, tissues (k, j, i) as `Tissue` + 1, their modalities, generator) → changed
-images, and (m, k, j, i) bool, where each shows it."""
+"""A change of a patient before the scan.
+
+From images (m, k, j, i), tissues (k, j, i) as `Tissue` + 1, their modalities and a generator to
+changed images, and (m, k, j, i) bool, where each shows the change.
+"""
 
 
 @dataclass(frozen=True)
@@ -84,9 +92,11 @@ class Sample:
 
     Attributes:
         images: (b, m, k, j, i) float32, not negative, each scan with its median in the brain at 1.
-        labels: (b, k, j, i) int64, index into the codes of the archive; 0 where nothing was acquired.
+        labels: (b, k, j, i) int64, index into the codes of the archive; 0 where nothing was
+            acquired.
         brain: (b, 1, k, j, i) bool, inside the skull and acquired.
-        changed: (b, m, k, j, i) bool, where a scan shows what healthy people do not have; all False without a `Change`.
+        changed: (b, m, k, j, i) bool, where a scan shows what healthy people do not have; all False
+            without a `Change`.
         slicings: of every scan of every patient.
     """
 
@@ -98,14 +108,7 @@ class Sample:
 
 
 class ScanGenerator:
-    """Draws batches of patients from an archive of label maps.
-
-    Args:
-        archive: whole-head label maps.
-        settings: what is drawn.
-        maps: which of the archive's maps; all by default. Hold some out to validate on.
-        device: where to draw.
-    """
+    """Draws batches of patients from an archive of label maps."""
 
     def __init__(
         self,
@@ -114,6 +117,14 @@ class ScanGenerator:
         maps: Sequence[int] | None = None,
         device: torch.device | str = "cpu",
     ) -> None:
+        """Prepare the label maps on a device.
+
+        Args:
+            archive: whole-head label maps.
+            settings: how scans are drawn.
+            maps: which of the archive's maps; all by default. Hold some out to validate on.
+            device: where to draw.
+        """
         self.settings, self.codes, self.device = settings, archive.codes, torch.device(device)
         chosen = range(len(archive.maps)) if maps is None else maps
         self._maps = [torch.from_numpy(archive.maps[n]).to(self.device) for n in chosen]
@@ -124,16 +135,18 @@ class ScanGenerator:
     def __call__(
         self, batch: int, generator: torch.Generator, change: Change | None = None
     ) -> Sample:
-        """Draw ``batch`` patients.
+        """Draw patients.
 
         Args:
+            batch: how many.
             generator: of the same device; the only source of randomness.
-            change: what is done to a patient before the scan, so that scanner and noise treat it as they treat the rest.
+            change: made to a patient before the scan, so that scanner and noise treat it as they
+                treat the rest.
         """
         s = self.settings
         labels = self.draw_labels(batch, generator)
-        seen = acquisition.draw_field_of_view(batch, s.shape, generator)
-        labels = labels * seen[:, 0]
+        acquired = acquisition.draw_field_of_view(batch, s.shape, generator)
+        labels = labels * acquired[:, 0]
         tissues = self.tissue_of_label[labels][:, None]
         inside = (tissues > 0) & (tissues <= Tissue.CEREBELLUM_CORTEX + 1)
         means = appearance.draw_mean_intensities(
@@ -166,7 +179,7 @@ class ScanGenerator:
             thickest_mm=s.thickest_mm,
         )
         images = acquisition.acquire_slices(images, cut)
-        images = acquisition.add_noise(images, generator) * seen
+        images = acquisition.add_noise(images, generator) * acquired
         kept = ~chance((batch, 1, 1, 1, 1), s.stripped, generator) | self._strip(
             inside & (tissues != Tissue.CSF + 1), generator
         )
@@ -175,7 +188,11 @@ class ScanGenerator:
         )
 
     def draw_labels(self, batch: int, generator: torch.Generator) -> Tensor:
-        """(b, k, j, i) int64 labels of random maps, moved, scaled, sheared, bent, and mirrored half of the time."""
+        """Draw label maps, moved, scaled, sheared, bent, and mirrored half of the time.
+
+        Returns:
+            (b, k, j, i) int64.
+        """
         out = torch.empty((batch, *self.settings.shape), dtype=torch.int64, device=self.device)
         for b, place in enumerate(draw_places(batch, self.settings, generator)):
             labels = self._maps[
@@ -192,7 +209,10 @@ class ScanGenerator:
         return out
 
     def _strip(self, parenchyma: Tensor, generator: torch.Generator) -> Tensor:
-        """The brain as a stripping program leaves it: parenchyma, closed by 6 mm, and a little too much or too little around it."""
+        """Return the brain as a stripping program leaves it.
+
+        It is the parenchyma, closed by 6 mm, and a little too much or too little around it.
+        """
         closing = max(1, round(6 / self.settings.spacing))
         reach = closing + int(torch.randint(-1, 3, (1,), generator=generator, device=self.device))
         wide = _dilate(parenchyma.float(), reach)
@@ -200,7 +220,11 @@ class ScanGenerator:
 
 
 def draw_places(batch: int, settings: GeneratorSettings, generator: torch.Generator) -> Tensor:
-    """(b, 3, k, j, i): where each voxel of a sample lies in the head it is drawn from, in mm from that head's centre."""
+    """Draw where each voxel of a sample lies in the head that it is drawn from.
+
+    Returns:
+        (b, 3, k, j, i) in mm from the centre of that head.
+    """
     s, device = settings, generator.device
     axes = [torch.arange(n, device=device) - (n - 1) / 2 for n in s.shape]
     grid = torch.stack(torch.meshgrid(*axes, indexing="ij")) * s.spacing  # (3, k, j, i)
@@ -220,7 +244,7 @@ def draw_places(batch: int, settings: GeneratorSettings, generator: torch.Genera
 
 
 def sample_nearest(array: Tensor, place: Tensor, spacing: float = 1.0) -> Tensor:
-    """The nearest voxel at each place, 0 outside.
+    """Return the nearest voxel at each place, 0 outside.
 
     Args:
         array: (k, j, i).
@@ -244,7 +268,7 @@ def _affine(settings: GeneratorSettings, generator: torch.Generator) -> Tensor:
 
 
 def _dilate(mask: Tensor, radius: int) -> Tensor:
-    """Grown by a cube of ``radius`` voxels, axis by axis."""
+    """Dilate a mask by a cube of ``radius`` voxels, axis by axis."""
     for axis in range(3):
         width = [2 * radius + 1 if a == axis else 1 for a in range(3)]
         mask = functional.max_pool3d(mask, width, 1, [radius if a == axis else 0 for a in range(3)])
@@ -252,7 +276,7 @@ def _dilate(mask: Tensor, radius: int) -> Tensor:
 
 
 def _mirrored_labels(codes: np.ndarray) -> np.ndarray:
-    """(n,) index of the same structure on the other side; of itself for what has none."""
+    """Return for each label (n,) the index of the same structure on the other side, or its own."""
     other = {a: b for pair in LEFT_RIGHT for a, b in (pair, pair[::-1])}
     place = {int(c): n for n, c in enumerate(codes)}
     return np.array(
@@ -261,7 +285,7 @@ def _mirrored_labels(codes: np.ndarray) -> np.ndarray:
 
 
 def _scale_to_median(images: Tensor, inside: Tensor) -> Tensor:
-    """Each scan divided by the median of its brain."""
+    """Divide each scan by the median of its brain."""
     scale = torch.ones(images.shape[:2], device=images.device)
     for b in range(images.shape[0]):
         if inside[b].any():

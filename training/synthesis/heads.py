@@ -1,5 +1,7 @@
-"""Real healthy heads, drawn from as the label maps are: real necks, meninges and texture, which
-synthesis lacks. The brightness of a T1 is drawn anew half of the time, so that it teaches no contrast.
+"""Samples of real healthy heads, deformed and degraded as synthetic ones are.
+
+They bring real necks, meninges and texture, which synthesis lacks. The brightness of a T1 is drawn
+anew half of the time, so that it teaches no contrast.
 """
 
 from __future__ import annotations
@@ -16,10 +18,11 @@ from torch.nn import functional
 from ..data.heads import SPACING_MM, HealthyHeads
 from . import acquisition, appearance, atrophy
 from .contrasts import draw_tissue_means
-from .generator import Change, GeneratorSettings, sample_nearest, draw_places
+from .generator import Change, GeneratorSettings, draw_places, sample_nearest
 from .noise import chance, uniform
 
 KNOTS = 4
+"""Pieces of a random curve of brightness."""
 
 
 class HeadSample(NamedTuple):
@@ -27,7 +30,7 @@ class HeadSample(NamedTuple):
 
     Attributes:
         images: (b, m, k, j, i), with the median of the brain at 1.
-        structures: (b, k, j, i) int64, codes of `Structure`, what lies beneath an anomaly included.
+        structures: (b, k, j, i) int64, codes of `Structure`, also beneath an anomaly.
         changed: (b, m, k, j, i) bool, anomalies.
         excluded: (b, k, j, i) bool, voxels that are not known to be healthy.
         modalities: (b, m) the contrast that each scan looks like.
@@ -43,7 +46,7 @@ class HeadSample(NamedTuple):
 
 
 CONTRAST_SHARES = {Modality.T1: 0.4, Modality.T2: 0.3, Modality.FLAIR: 0.25, Modality.PD: 0.05}
-"""What the T1 are made to look like, and how often."""
+"""Contrasts that a T1 is made to look like, and how often."""
 
 _LADDER = (
     (Tissue.VENTRICLE, Tissue.CSF),
@@ -56,14 +59,7 @@ _BRIGHT_FLUID = (Modality.T2, Modality.PD)
 
 
 class HeadSampler:
-    """Draws real heads, deformed and degraded as synthetic ones are.
-
-    Args:
-        heads: the archive.
-        settings: shape, spacing and deformation of a sample.
-        chosen: which of the heads.
-        device: where to draw.
-    """
+    """Draws real heads, deformed and degraded as synthetic ones are."""
 
     def __init__(
         self,
@@ -72,6 +68,14 @@ class HeadSampler:
         chosen: Sequence[int],
         device: torch.device | str = "cpu",
     ) -> None:
+        """Prepare heads on a device.
+
+        Args:
+            heads: the archive.
+            settings: shape, spacing and deformation of a sample.
+            chosen: which of the heads.
+            device: where to draw.
+        """
         self.settings, self.device = settings, torch.device(device)
         self._images = [torch.from_numpy(heads.images[n]).to(self.device) for n in chosen]
         self._structures = [torch.from_numpy(heads.structures[n]).to(self.device) for n in chosen]
@@ -84,11 +88,12 @@ class HeadSampler:
     def __call__(
         self, batch: int, generator: torch.Generator, change: Change | None = None
     ) -> HeadSample:
-        """Draw ``batch`` heads.
+        """Draw heads.
 
         Args:
+            batch: how many.
             generator: of the same device; the only source of randomness.
-            change: what is done to a head before it is scanned anew.
+            change: made to a head before it is scanned anew.
         """
         s, count = self.settings, len(self._modalities)
         images = torch.empty((batch, count, *s.shape), device=self.device)
@@ -103,20 +108,22 @@ class HeadSampler:
                     place, tissues_of_structures(found), generator, spacing=s.spacing
                 )
                 found = sample_nearest(self._structures[n], place, SPACING_MM).long()
-            left_out = sample_nearest(self._excluded[n], place, SPACING_MM)
+            excluded_here = sample_nearest(self._excluded[n], place, SPACING_MM)
             scans = _interpolate(self._images[n].float() / 255, place)
             if bool(chance((1,), 0.5, generator)):
-                scans, found, left_out = (
+                scans, found, excluded_here = (
                     scans.flip(3),
                     self._mirror[found].flip(2),
-                    left_out.flip(2),
+                    excluded_here.flip(2),
                 )
-            shown = (_draw_modality(generator, self._modalities[1:]), *self._modalities[1:])
-            scans[0] = change_contrast(scans[0], found, shown[0], generator, spacing=s.spacing)
+            contrasts = (_draw_modality(generator, self._modalities[1:]), *self._modalities[1:])
+            scans[0] = change_contrast(scans[0], found, contrasts[0], generator, spacing=s.spacing)
             if change is not None:
-                scans, changed[b] = change(scans, tissues_of_structures(found), shown, generator)
-            images[b], truth[b], excluded[b] = scans, found, left_out
-            modalities.append(shown)
+                scans, changed[b] = change(
+                    scans, tissues_of_structures(found), contrasts, generator
+                )
+            images[b], truth[b], excluded[b] = scans, found, excluded_here
+            modalities.append(contrasts)
         images = acquisition.add_bias_field(images, generator, spacing=s.spacing)
         images = acquisition.change_gamma(images, generator)
         cut = acquisition.draw_slicings(
@@ -143,7 +150,7 @@ def _draw_modality(generator: torch.Generator, others: Sequence[Modality] = ()) 
 
 
 def tissues_of_structures(structures: Tensor) -> Tensor:
-    """`Tissue` + 1 of each `Structure`, 0 for what belongs to no single one."""
+    """Return `Tissue` + 1 of each `Structure`, 0 for those of no single tissue."""
     table = torch.tensor(
         [0 if t is None else t + 1 for t in TISSUE_OF_STRUCTURE], device=structures.device
     )
@@ -158,14 +165,17 @@ def change_contrast(
     *,
     spacing: float = SPACING_MM,
 ) -> Tensor:
-    """A T1 as another contrast would show that head, with its own partial volumes and widths of fluid; air stays dark.
+    """Show a T1 in another contrast, with its own partial volumes and widths of fluid.
 
-    Intensities inside the skull go through a curve that takes fluid, cortex and white matter of the T1 to where they lie in the
-    contrast, on some scanner; a quarter of the heads, and everything outside the skull, through a curve drawn at random.
+    Intensities inside the skull go through a curve that takes fluid, cortex and white matter of the
+    T1 to where they lie in the contrast, on a scanner drawn at random; a quarter of the heads, and
+    everything outside the skull, go through a random curve. Air stays dark.
 
     Args:
         image: (k, j, i), 0 to 1.
         structures: (k, j, i) int64, codes of `Structure`.
+        modality: the contrast.
+        generator: the only source of randomness.
         spacing: of the voxels, in mm.
     """
     if modality is Modality.T1 and bool(chance((1,), 0.5, generator)):
@@ -203,7 +213,12 @@ def change_contrast(
 
 
 def _interpolate(image: Tensor, place: Tensor) -> Tensor:
-    """Linear, 0 outside; ``image`` is (m, k, j, i), ``place`` (3, k, j, i) in mm from the centre."""
+    """Interpolate linearly, 0 outside.
+
+    Args:
+        image: (m, k, j, i).
+        place: (3, k, j, i) in mm from the centre.
+    """
     half = torch.tensor(image.shape[1:], device=image.device).reshape(3, 1, 1, 1) * SPACING_MM / 2
     grid = (
         (place / half).flip(0).movedim(0, -1)[None]
@@ -212,10 +227,11 @@ def _interpolate(image: Tensor, place: Tensor) -> Tensor:
 
 
 def _randomise_contrast(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Brightness through a random curve, air staying dark.
+    """Change brightness by a random curve; air stays dark.
 
     Args:
         images: (b, 1, k, j, i), 0 to 1.
+        generator: the only source of randomness.
     """
     batch = images.shape[0]
     curve = uniform((batch, KNOTS + 1), 0.05, 1.0, generator)

@@ -1,7 +1,8 @@
-"""Real healthy scans with lesions put in: what synthesis cannot show of real texture, contrast and fluid, and still no patient.
+"""Real healthy scans with implanted lesions.
 
-The scans are the IXI calibration T1, and the FLAIR and T2 of the one person that contrasts are checked against; those kept as healthy
-test scans are left alone.
+They show what synthesis cannot: real texture, contrast and fluid, without a patient. The scans are
+the IXI calibration T1, and the FLAIR and T2 of the one person that contrasts are checked against;
+those kept as healthy test scans are left alone.
 """
 
 from __future__ import annotations
@@ -11,24 +12,27 @@ from pathlib import Path
 
 import numpy as np
 from BrainSSLAnomalyLib.core.anatomy import Tissue
+from BrainSSLAnomalyLib.core.resampling import resample
 from BrainSSLAnomalyLib.core.study import Modality, Scan, Study, Volume
 from BrainSSLAnomalyLib.preparation import PreparedStudy, prepare
-from BrainSSLAnomalyLib.preparation.network_grid import upright
+from BrainSSLAnomalyLib.preparation.network_grid import brain_on, network_input
 from numpy.typing import NDArray
 from scipy import ndimage
 
 from ..data.files import DATA, load
-from .scans import GAIN, draw_lesions, draw_smooth_noise, add_penumbra
+from .scans import GAIN, add_penumbra, draw_lesions, draw_smooth_noise
 
 KEPT_TEXTURE = 0.3
 """Part of a scan's own texture that stays in a lesion."""
 
 BIAS_FIELD_MM = 15.0
-"""White matter is averaged over this distance: lesions are as bright as the coil makes them there."""
+"""White matter is averaged over this distance, so that the brightness of lesions follows the bias
+field.
+"""
 
 
 def healthy_scans() -> dict[Modality, Sequence[Path]]:
-    """Healthy scans of every contrast."""
+    """List the healthy scans of every contrast."""
     single = DATA / "healthy" / "singles"
     calibration = sorted((DATA / "healthy" / "ixi_t1_2mm" / "calibration").glob("*_T1.nii.gz"))
     return {
@@ -39,10 +43,13 @@ def healthy_scans() -> dict[Modality, Sequence[Path]]:
 
 
 def draw_implanted_patient(seed: int) -> tuple[Study, Volume]:
-    """A healthy person's scan with small lesions (odd seeds) or a large one, and the lesions as a soft mask on its grid.
+    """Draw a healthy scan with implanted lesions, small ones for odd seeds, else a large one.
 
     Args:
         seed: its remainder by 3 gives the contrast: FLAIR, T2, T1.
+
+    Returns:
+        The study, and the lesions as a soft mask on its grid.
     """
     rng = np.random.default_rng(seed)
     modality = tuple(healthy_scans())[seed % 3]
@@ -55,17 +62,27 @@ def draw_implanted_patient(seed: int) -> tuple[Study, Volume]:
     )
     scan = implant_lesions(prepared, shown, modality, float(rng.uniform(0.45, 1.1)), rng)
     name = f"{path.name}, lesions {seed}"
-    return Study({modality: Scan(scan, modality, name)}), scan.with_array(prepared.whole(mask))
+    return Study({modality: Scan(scan, modality, name)}), scan.with_array(
+        prepared.on_whole_grid(mask)
+    )
 
 
 def draw_lesions_in(
     prepared: PreparedStudy, rng: np.random.Generator, *, large: bool
 ) -> NDArray[np.float32]:
-    """Soft mask (k, j, i) on the box of the brain, 0 to 1; drawn at 1 mm, whatever the slices."""
-    study = upright(prepared)
-    names = np.stack([study.there(p) for p in prepared.posterior]).argmax(0) + 1
-    mask = draw_lesions((names * study.brain).astype(np.uint8), rng, large=large)
-    return np.clip(study.back(mask), 0, 1) * prepared.brain
+    """Draw lesions at 1 mm, whatever the slices of the scan.
+
+    Returns:
+        Soft mask (k, j, i) on the box of the brain, 0 to 1.
+    """
+    grid = network_input(prepared).grid
+    posterior = [resample(prepared.box_volume(p), grid) for p in prepared.posterior]
+    tissues = np.stack(posterior).argmax(0) + 1
+    brain = brain_on(grid, prepared.box_volume(prepared.brain))
+    mask = draw_lesions((tissues * brain).astype(np.uint8), rng, large=large)
+    on_box = resample(Volume(mask.astype(np.float32), grid.affine), prepared.box_grid)
+    lesions: NDArray[np.float32] = np.clip(on_box, 0, 1) * prepared.brain
+    return lesions
 
 
 def implant_lesions(
@@ -75,11 +92,16 @@ def implant_lesions(
     strength: float,
     rng: np.random.Generator,
 ) -> Volume:
-    """The scan with lesions that are as much brighter, or darker, than the white matter around as in `scans.hyperintense`.
+    """Return the scan with lesions that are brighter, or darker, than the white matter around.
+
+    The difference is that of `scans.make_hyperintensity`.
 
     Args:
+        prepared: the healthy study.
         mask: (k, j, i) on the box of the brain.
+        modality: contrast of its reference.
         strength: about 0.4 to 1.1.
+        rng: the only source of randomness.
     """
     scan = prepared.reference
     own = scan.array[prepared.box].astype(np.float32)

@@ -1,4 +1,7 @@
-"""Smooth random fields, and the few random draws that every step of the synthesis shares. All on the device of the generator."""
+"""Smooth random fields, and the random draws that every step of the synthesis shares.
+
+Everything is drawn on the device of the generator.
+"""
 
 from __future__ import annotations
 
@@ -10,29 +13,33 @@ from torch.nn import functional
 
 
 def uniform(shape: Sequence[int], low: float, high: float, generator: torch.Generator) -> Tensor:
-    """Uniform numbers between ``low`` and ``high``."""
+    """Draw uniform numbers between ``low`` and ``high``."""
     return (
         torch.rand(tuple(shape), generator=generator, device=generator.device) * (high - low) + low
     )
 
 
 def normal(shape: Sequence[int], generator: torch.Generator) -> Tensor:
-    """Standard normal numbers."""
+    """Draw standard normal numbers."""
     return torch.randn(tuple(shape), generator=generator, device=generator.device)
 
 
 def chance(shape: Sequence[int], probability: float, generator: torch.Generator) -> Tensor:
-    """Bool, true with the given probability."""
+    """Draw booleans, true with the given probability."""
     return torch.rand(tuple(shape), generator=generator, device=generator.device) < probability
 
 
 def smooth_field(
     batch: int, channels: int, shape: Sequence[int], scale: float, generator: torch.Generator
 ) -> Tensor:
-    """Gaussian noise with features of about ``scale`` voxels and unit variance.
+    """Draw smooth Gaussian noise of unit variance.
 
     Args:
+        batch: first axis.
+        channels: second axis.
         shape: (k, j, i).
+        scale: size of its features in voxels, about.
+        generator: the only source of randomness.
 
     Returns:
         (batch, channels, k, j, i).
@@ -46,10 +53,11 @@ def smooth_field(
 
 
 def spread(mask: Tensor, radius: float) -> Tensor:
-    """A mask smeared out by about ``radius`` voxels: 1 inside, falling to 0 at about that distance.
+    """Smear a mask out: 1 inside, falling to 0 at about a distance.
 
     Args:
         mask: (b, 1, k, j, i) float, 0 or 1.
+        radius: the distance, in voxels.
     """
     step = max(
         1, min(round(radius / 2), min(mask.shape[2:]) // 3)
@@ -67,5 +75,5 @@ def spread(mask: Tensor, radius: float) -> Tensor:
 
 
 def expand_axes(values: Tensor) -> Tensor:
-    """(b,) or (b, c) → five axes, the missing ones of length 1, to go with volumes."""
+    """Append axes of length 1 to (b,) or (b, c), up to five, to go with volumes."""
     return values.reshape(*values.shape, *(1,) * (5 - values.ndim))

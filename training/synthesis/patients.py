@@ -1,7 +1,8 @@
-"""Whole synthetic patients, drawn from label maps: what the fusion is fitted on, thresholds are chosen on and the ablation measures.
+"""Synthetic patients from label maps that training never drew from.
 
-A third is healthy, a third has small white-matter lesions, a third one large lesion; lesions of any strength, heads with and without
-skull, slices of 1 to 5 mm.
+The fusion is fitted on them, thresholds are chosen on them, and the ablation measures on them. A
+third is healthy, a third has small white-matter lesions, a third one large lesion; lesions of any
+strength, heads with and without skull, slices of 1 to 5 mm.
 """
 
 from __future__ import annotations
@@ -15,24 +16,33 @@ from BrainSSLAnomalyLib.core.study import Modality, Scan, Study, Volume
 
 from ..data.files import DATA, load
 from .implanted import draw_implanted_patient
-from .scans import draw_lesions, draw_scan, draw_tissues, make_hyperintensity, add_penumbra
+from .scans import add_penumbra, draw_lesions, draw_scan, draw_tissues, make_hyperintensity
 
 Case = tuple[Callable[[int], tuple[Study, Volume | None]], int]
-"""What draws a study and its lesions from a seed, and the seed: light enough to be sent to another process."""
+"""A function that draws a study and its lesions from a seed, and the seed: light enough to be sent
+to another process.
+"""
 
 HELD_OUT, MAPS = 3, 20
-"""Label maps that training never saw are the last ones."""
+"""Label maps that are held out of training are the last ones."""
 
 
 def held_out_seeds(first: int) -> Iterator[int]:
-    """Seeds from ``first`` on of patients whose label maps training never saw."""
+    """Yield the seeds from ``first`` on whose label maps are held out of training."""
     return (seed for seed in count(first) if seed % MAPS >= MAPS - HELD_OUT)
 
 
 def held_out_cases(
     first_patient: int, patients: int, first_implant: int, implants: int
 ) -> list[Case]:
-    """So many synthetic patients that training never saw, then so many real healthy scans with lesions put in, from these seeds on."""
+    """List synthetic patients from held-out label maps, then real scans with implanted lesions.
+
+    Args:
+        first_patient: first seed of the patients.
+        patients: how many.
+        first_implant: first seed of the scans with implanted lesions.
+        implants: how many.
+    """
     seeds = islice(held_out_seeds(first_patient), patients)
     return [
         *((draw_patient, seed) for seed in seeds),
@@ -41,10 +51,14 @@ def held_out_cases(
 
 
 def draw_patient(seed: int) -> tuple[Study, Volume | None]:
-    """A synthetic patient, and the lesions as a soft mask or None.
+    """Draw a synthetic patient.
 
     Args:
-        seed: its remainder by 3 gives the kind (healthy, small lesions, a large one), that by `MAPS` the label map.
+        seed: its remainder by 3 gives the kind (healthy, small lesions, a large one), that by
+            `MAPS` the label map.
+
+    Returns:
+        The study, and the lesions as a soft mask or None.
     """
     rng = np.random.default_rng(seed)
     maps = sorted((DATA / "labels" / "synthseg").glob("training_seg_*.nii.gz"))

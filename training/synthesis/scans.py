@@ -1,24 +1,30 @@
-"""Healthy scans drawn from label maps, and lesions put into scans: what the statistical detector is calibrated on.
+"""Healthy scans drawn from label maps, and lesions in them, by NumPy.
 
-A first, plain generator on the CPU. Every random number comes from the generator handed in: same seed, same scan.
+The exceedance tables of the statistical detector and the fusion were made with this generator; the
+networks learn from the torch one (`generator`). Every random number comes from the given generator:
+same seed, same scan.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from BrainSSLAnomalyLib.core.anatomy import Tissue
+from BrainSSLAnomalyLib.core.contrast import TISSUE_BRIGHTNESS
 from BrainSSLAnomalyLib.core.study import Modality, Volume
 from numpy.typing import NDArray
 from scipy import ndimage
 
 from ..data.labels import freesurfer_tissue_table
-from .contrasts import TYPICAL
 
 GAIN = {Modality.T1: -0.45, Modality.T2: 1.0, Modality.PD: 0.35, Modality.FLAIR: 0.75}
 """Brightness of a lesion of strength 1, as a share of white matter's, beyond it."""
+
+
+Change = Callable[[NDArray[np.float32], Modality, NDArray[np.float64]], NDArray[np.float32]]
+"""From the clean image (k, j, i), its modality and the mean of each tissue to a changed image."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +45,7 @@ class DrawnScan:
 def draw_smooth_noise(
     shape: tuple[int, ...], scale: float, rng: np.random.Generator
 ) -> NDArray[np.float32]:
-    """Gaussian noise of unit variance with features of ``scale`` voxels."""
+    """Draw Gaussian noise of unit variance with features of ``scale`` voxels."""
     if scale <= 1:
         return rng.standard_normal(shape, np.float32)
     small = rng.standard_normal([max(3, round(n / scale) + 2) for n in shape], np.float32)
@@ -56,7 +62,11 @@ def draw_smooth_noise(
 def draw_tissues(
     labels: Volume, rng: np.random.Generator
 ) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
-    """Label map → tissues on its box in canonical order, warped smoothly; mirrored half of the time."""
+    """Draw tissues from a label map: warped smoothly, mirrored half of the time.
+
+    Returns:
+        (k, j, i) uint8 on the box of the brain, tissue + 1, and the affine of the box.
+    """
     tissues = freesurfer_tissue_table()[labels.array.astype(int)]
     brain = (tissues > 0) & (tissues <= Tissue.CEREBELLUM_CORTEX + 1)
     box = ndimage.find_objects(brain.astype(np.uint8))[0]
@@ -75,16 +85,16 @@ def draw_scan(
     rng: np.random.Generator,
     *,
     stripped: bool | None = None,
-    change=None,
+    change: Change | None = None,
 ) -> DrawnScan:
-    """A healthy scan in every modality asked for.
+    """Draw a healthy scan in every modality.
 
     Args:
         labels: whole-head FreeSurfer labels at about 1 mm.
         modalities: aligned, contrasts varying independently.
         rng: source of every random choice.
         stripped: remove the skull; at random by default.
-        change: function (clean image, modality, means) → image, called before blur and noise, to put lesions in.
+        change: puts lesions into the clean image before blur and noise.
     """
     tissues, affine = draw_tissues(labels, rng)
     shape = tissues.shape
@@ -101,7 +111,9 @@ def draw_scan(
     thick = float(rng.choice([1.0, 1.0, 2.0, 3.0, 5.0]))
     scans = {}
     for modality in modalities:
-        means = np.array(TYPICAL[modality]) * (1 + 0.06 * rng.standard_normal(len(Tissue)))
+        means = np.array(TISSUE_BRIGHTNESS[modality]) * (
+            1 + 0.06 * rng.standard_normal(len(Tissue))
+        )
         image = np.concatenate([[0.02], means])[tissues].astype(np.float32)
         if modality is Modality.FLAIR:
             image[plexus] = means[Tissue.CORTEX] * rng.uniform(0.7, 1.15)
@@ -129,7 +141,7 @@ def draw_scan(
 
 
 def _draw_rim(tissues: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.float32]:
-    """0–1: the bright lining of the ventricles that healthy people have, stronger at the horns."""
+    """Draw the normal bright rim of the ventricles, 0 to 1, stronger at the horns."""
     ventricle = tissues == Tissue.VENTRICLE + 1
     distance = ndimage.distance_transform_edt(~ventricle)
     width = rng.uniform(0.8, 2.2)
@@ -140,7 +152,7 @@ def _draw_rim(tissues: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[n
 
 
 def _thicken_slices(volume: Volume, thick: float) -> Volume:
-    """Slices of ``thick`` mm along the superior axis, as a two-dimensional acquisition gives them."""
+    """Return slices of ``thick`` mm along the superior axis, as a 2D acquisition gives them."""
     if thick <= 1:
         return volume
     axis = 2 - int(np.argmax(np.abs(volume.affine[2, :3])))
@@ -159,7 +171,16 @@ def _thicken_slices(volume: Volume, thick: float) -> Volume:
 def draw_lesions(
     tissues: NDArray[np.uint8], rng: np.random.Generator, *, large: bool
 ) -> NDArray[np.float32]:
-    """Soft lesion mask, 0–1: a handful of small white-matter lesions near the ventricles and cortex, or one large tumour."""
+    """Draw a handful of small white-matter lesions near ventricles and cortex, or one large tumour.
+
+    Args:
+        tissues: (k, j, i) uint8, tissue + 1, at 1 mm.
+        rng: source of every random choice.
+        large: draw the tumour.
+
+    Returns:
+        Soft mask (k, j, i), 0 to 1.
+    """
     white = tissues == Tissue.WHITE + 1
     mask = np.zeros(tissues.shape, np.float32)
     deep = white | np.isin(tissues, [Tissue.CORTEX + 1, Tissue.STRIATUM + 1, Tissue.THALAMUS + 1])
@@ -200,20 +221,29 @@ def add_penumbra(
     spacing: Sequence[float],
     rng: np.random.Generator,
 ) -> NDArray[np.float32]:
-    """What lesions make of the picture: beyond their edge something fainter in the white matter around, which raters leave out.
+    """Add a fainter margin in the white matter around lesions, which raters leave out.
 
     Args:
         mask: (k, j, i) soft mask of the lesions, 0 to 1.
         white: (k, j, i) bool, white matter.
         spacing: of the voxels along k, j and i, in mm.
+        rng: source of every random choice.
     """
     width, share = rng.uniform(1.0, 3.0), rng.uniform(0.0, 0.5)
     around = 2 * ndimage.gaussian_filter(mask, [width / mm for mm in spacing]).clip(0, 0.5)
     return np.maximum(mask, np.float32(share) * around * white)
 
 
-def make_hyperintensity(mask: NDArray[np.float32], strength: float, rng: np.random.Generator):
-    """A change for `draw_scan`: bright on T2, PD and FLAIR, dark on T1, by ``strength`` times the white–grey contrast and more."""
+def make_hyperintensity(
+    mask: NDArray[np.float32], strength: float, rng: np.random.Generator
+) -> Change:
+    """Create a change that makes lesions bright on T2, PD and FLAIR, and dark on T1.
+
+    Args:
+        mask: (k, j, i) soft mask of the lesions, 0 to 1.
+        strength: 1 for the `GAIN` of each contrast.
+        rng: source of every random choice.
+    """
     texture = 1 + 0.15 * draw_smooth_noise(mask.shape, 4, rng)
 
     def change(

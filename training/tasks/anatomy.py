@@ -1,4 +1,4 @@
-"""What the anatomy network learns: the structures in synthetic scans of any contrast."""
+"""The task of the anatomy network: the structures in synthetic scans of any contrast."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ CODES: dict[Structure, tuple[int, ...]] = {
 
 
 LESIONS = make_change(spacing=STRUCTURE_SPACING_MM, healthy=0.5)
-"""Half of the patients have anomalies, whose truth stays what lies beneath: lesions are brain."""
+"""Half of the patients have anomalies; the truth beneath stays, since lesions are brain."""
 
 
 @dataclass(frozen=True)
@@ -57,9 +57,9 @@ class AnatomySettings:
         held_out: last maps of the archive, and last real heads, kept for validation.
         validation_patients: drawn from what is held out, always the same.
         contrasts: of three, how many scans of a synthetic patient are samples.
-        rotation_degrees: standard deviation of the turn about each axis.
+        rotation_degrees: standard deviation of the rotation about each axis.
         at_random: share of synthetic scans with any contrast at all.
-        real_heads: beside each synthetic patient a real head.
+        real_heads: whether to draw a real head beside each synthetic patient.
     """
 
     shape: tuple[int, int, int] = (96, 96, 96)
@@ -82,17 +82,18 @@ class AnatomySettings:
 
 
 class AnatomyTask:
-    """Every scan of a synthetic patient, and every real head, is a sample of its own.
-
-    Args:
-        archive: label maps.
-        settings: what is drawn.
-        heads: real heads, if the settings want them.
-    """
+    """Segment structures; every scan of a synthetic patient, and every real head, is a sample."""
 
     def __init__(
         self, archive: LabelArchive, settings: AnatomySettings, heads: HealthyHeads | None = None
     ) -> None:
+        """Prepare what is drawn from.
+
+        Args:
+            archive: label maps.
+            settings: what is drawn.
+            heads: real heads, if the settings want them.
+        """
         self._archive, self._settings, self._heads = archive, settings, heads
         table = np.zeros(len(archive.codes), np.int64)
         for structure, codes in CODES.items():
@@ -103,19 +104,25 @@ class AnatomyTask:
         self._samplers: dict[tuple[bool, torch.device], HeadSampler] = {}
 
     def network(self) -> nn.Module:
+        """Create a network with random weights."""
         network: nn.Module = AnatomyNetwork()
         return network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]  # a third faster
 
     def draw(self, batch: int, generator: torch.Generator) -> tuple[Tensor, Tensor, list[int]]:
-        """(n, 1, k, j, i) scans, (n, k, j, i) structures, and which voxel of every eight is compared."""
+        """Draw scans, structures, and which voxel of every eight is compared.
+
+        Returns:
+            (n, 1, k, j, i), (n, k, j, i), and a first index for each axis.
+        """
         return *self._draw_scans(batch, generator, held_out=False), torch.randint(
             2, (3,), generator=generator, device=generator.device
         ).tolist()
 
     def loss(self, network: Callable[[Tensor], Tensor], batch: Any) -> Mapping[str, Tensor]:
-        """Cross-entropy, small structures counting more, and soft Dice averaged over the structures present.
+        """Return cross-entropy, small structures counting more, and soft Dice.
 
-        Compared at every eighth voxel: as good, for a fraction of the time.
+        Dice is averaged over the structures present. Every eighth voxel is compared: as good, for a
+        fraction of the time.
         """
         scans, truth, first = batch
         k, j, i = (slice(n, None, 2) for n in first)
@@ -124,7 +131,11 @@ class AnatomyTask:
         return {"cross entropy": entropy, "Dice": 1 - soft_dice(logits, truth)}
 
     def validate(self, network: nn.Module) -> Mapping[str, float]:
-        """Dice of brain, white matter, cortex, ventricles and deep grey matter on held-out label maps."""
+        """Measure Dice on held-out label maps.
+
+        Returns:
+            Of brain, white matter, cortex, ventricles and deep grey matter.
+        """
         device = next(network.parameters()).device
         generator = torch.Generator(device).manual_seed(1)
         groups = {
@@ -152,7 +163,7 @@ class AnatomyTask:
         if self._heads is not None:
             images, structures = self._draw_real(self._heads, batch, generator, held_out=held_out)
             scans, truth = torch.cat([scans, images]), torch.cat([truth, structures])
-        # Nobody knows a scan's median in the brain yet.
+        # The median of the brain is unknown before the brain is found.
         return (scans * torch.exp(0.3 * normal((len(scans), 1, 1, 1, 1), generator))).clamp(
             max=6
         ), truth
@@ -160,7 +171,11 @@ class AnatomyTask:
     def _draw_synthetic(
         self, batch: int, generator: torch.Generator, *, held_out: bool
     ) -> tuple[Tensor, Tensor]:
-        """(n, 1, k, j, i) and (n, k, j, i), n being patients times contrasts."""
+        """Draw synthetic scans.
+
+        Returns:
+            (n, 1, k, j, i) and (n, k, j, i), n being patients times contrasts.
+        """
         key = (held_out, generator.device)
         if key not in self._generators:
             maps = _split(len(self._archive.maps), self._settings.held_out, held_out=held_out)
@@ -190,7 +205,10 @@ class AnatomyTask:
 
 
 def _measure_class_weights(archive: LabelArchive, table: NDArray[np.int64]) -> NDArray[np.float32]:
-    """1 / √(share of a structure): without it the ventricles, 0.4 % of a head, are not learned in a thousand steps."""
+    """Return 1 / √(share of a structure).
+
+    Without it the ventricles, 0.4 % of a head, are not learned in a thousand steps.
+    """
     counts = sum(np.bincount(table[m].ravel(), minlength=len(Structure)) for m in archive.maps)
     share = np.maximum(counts / np.sum(counts), 1e-5)
     return (share**-0.5 / np.sqrt(share).sum()).astype(np.float32)

@@ -1,4 +1,7 @@
-"""What the anomaly network learns: to restore and to mark synthetic anomalies in synthetic healthy scans, and the pretext tasks."""
+"""The task of the hybrid network: mark and restore synthetic anomalies.
+
+The pretext tasks are learned beside it.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,9 @@ from ..synthesis.noise import normal
 from .slices import IGNORED, Batch, SliceSampler, SliceSettings
 
 NEAR, FAR, ILL_SHARE = 0.3, 0.8, 0.1
-"""Cosine distances of healthy and of anomalous patches from the healthy mean; and how much of a patch makes it anomalous."""
+"""Cosine distances of healthy and of anomalous patches from the healthy mean, and the share of a
+patch that makes it anomalous.
+"""
 
 SLOW = 0.99
 """Decay of MoCo's slow copy."""
@@ -35,7 +40,7 @@ class AnomalySettings:
 
     Attributes:
         network: size of the network.
-        slices: what is shown.
+        slices: what is drawn.
         pretext_slices: of a batch, on which rotation, order and contrastive tasks are done.
         weights: of each part of the loss.
     """
@@ -61,9 +66,10 @@ class AnomalySettings:
 
 
 class Learner(nn.Module):
-    """The network with what only training needs."""
+    """The network with the parts that only training needs."""
 
     def __init__(self, settings: AnomalySettings) -> None:
+        """Create the network and the heads of the pretext tasks."""
         super().__init__()
         self.settings = settings
         self.network = HybridNetwork(settings.network)
@@ -75,7 +81,7 @@ class Learner(nn.Module):
             self.slow = copy.deepcopy(self.network).requires_grad_(False)
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
-        """Every part of the loss that counts, weighted."""
+        """Return every part of the loss that counts, weighted."""
         weights, generator = (
             self.settings.weights,
             torch.Generator(batch.healthy.device).manual_seed(batch.seed),
@@ -96,8 +102,10 @@ class Learner(nn.Module):
             "compactness": _compactness_loss(out.patches.float(), batch.truth, batch.inside),
         }
         if weights.get("tissues", 0):
-            told = self.tissues(out.detail).float()
-            parts["tissues"] = functional.cross_entropy(told, batch.tissues, ignore_index=IGNORED)
+            tissues = self.tissues(out.detail).float()
+            parts["tissues"] = functional.cross_entropy(
+                tissues, batch.tissues, ignore_index=IGNORED
+            )
         if weights.get("structure", 0):
             parts["structure"] = _structure_loss(
                 out.reconstruction.float() * there, batch.healthy * there
@@ -139,14 +147,7 @@ class Learner(nn.Module):
 
 
 class AnomalyTask:
-    """To mark and to undo anomalies in slices of patients.
-
-    Args:
-        archive: label maps.
-        settings: what is shown and what counts.
-        heads: real healthy heads, where the settings want some.
-        elderly: T1 and FLAIR of old people, where the settings want some.
-    """
+    """Mark and restore anomalies in slices of patients."""
 
     def __init__(
         self,
@@ -155,21 +156,29 @@ class AnomalyTask:
         heads: HealthyHeads | None = None,
         elderly: HealthyHeads | None = None,
     ) -> None:
+        """Prepare what is drawn from.
+
+        Args:
+            archive: label maps.
+            settings: what is drawn and what counts.
+            heads: real healthy heads, where the settings want some.
+            elderly: T1 and FLAIR of old people, where the settings want some.
+        """
         self._settings = settings
         self._sampler = SliceSampler(archive, settings.slices, heads, elderly)
         self._held_out = SliceSampler(archive, replace(settings.slices, reuse=1), held_out=True)
 
     def network(self) -> nn.Module:
-        """The learner; its weights named ``network.…`` are what ships."""
+        """Create the learner; its weights named ``network.…`` are what ships."""
         learner: nn.Module = Learner(self._settings)
         return learner.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def draw(self, batch: int, generator: torch.Generator) -> Batch:
-        """Slices of patients."""
+        """Draw slices of patients."""
         return self._sampler(batch, generator)
 
     def state(self) -> dict[str, int]:
-        """What to remember of the drawing, besides the generator."""
+        """Return the state of the drawing, besides that of the generator."""
         return self._sampler.state()
 
     def restore(self, state: dict[str, int], device: torch.device) -> None:
@@ -177,11 +186,16 @@ class AnomalyTask:
         self._sampler.restore(state, device)
 
     def loss(self, network: Callable[[Any], Any], batch: Any) -> Mapping[str, Tensor]:
-        """The weighted parts."""
+        """Return the weighted parts."""
         return network(batch)
 
     def validate(self, network: nn.Module) -> Mapping[str, float]:
-        """Average precision of the anomaly logit and of the reconstruction error, and error in healthy brain; held-out label maps."""
+        """Measure on held-out label maps.
+
+        Returns:
+            Average precision of the anomaly logit and of the reconstruction error, and the error in
+            healthy brain.
+        """
         from sklearn.metrics import average_precision_score
 
         device = next(network.parameters()).device
@@ -209,7 +223,7 @@ class AnomalyTask:
 
 
 def _segmentation_loss(logit: Tensor, truth: Tensor, inside: Tensor) -> Tensor:
-    """Cross-entropy in the brain, and Dice over the batch (MONAI's)."""
+    """Return cross-entropy in the brain, and Dice over the batch (MONAI's)."""
     from monai.losses import DiceLoss
 
     entropy = functional.binary_cross_entropy_with_logits(
@@ -222,10 +236,11 @@ def _segmentation_loss(logit: Tensor, truth: Tensor, inside: Tensor) -> Tensor:
 
 
 def _compactness_loss(patches: Tensor, truth: Tensor, inside: Tensor) -> Tensor:
-    """Healthy patches within a cosine distance of the healthy mean, anomalous ones beyond another.
+    """Return how far patches are from where they should be.
 
-    Margins on both sides: pulled to one point without them, all embeddings become the same (as in one-class training, Ruff et al.,
-    ICML 2018), and the transformer with them.
+    Healthy patches should be within a cosine distance of the healthy mean, anomalous ones beyond
+    another. Without margins on both sides all embeddings, and the transformer, would collapse to
+    one point (as in one-class training, Ruff et al., ICML 2018).
     """
     size = (patches.shape[2], patches.shape[3])
     brain, ill = (
@@ -242,14 +257,14 @@ def _compactness_loss(patches: Tensor, truth: Tensor, inside: Tensor) -> Tensor:
 
 
 def _uncertainty_loss(error: Tensor, log_variance: Tensor, there: Tensor) -> Tensor:
-    """Gaussian negative log-likelihood of the error that there was."""
+    """Return the Gaussian negative log-likelihood of the error."""
     return (
         0.5 * (error.square() * torch.exp(-log_variance) + log_variance) * there
     ).sum() / there.sum().clamp(min=1)
 
 
 def _structure_loss(found: Tensor, wanted: Tensor) -> Tensor:
-    """1 − SSIM (MONAI's), on intensities of about ±8."""
+    """Return 1 − SSIM (MONAI's), on intensities of about ±8."""
     from monai.losses import SSIMLoss
 
     with torch.autocast(found.device.type, enabled=False):  # half precision makes it infinite
@@ -257,7 +272,11 @@ def _structure_loss(found: Tensor, wanted: Tensor) -> Tensor:
 
 
 def parse_settings(data: Mapping[str, Any]) -> AnomalySettings:
-    """Of the ``data`` part of a config file, with its ``network``, ``slices``, ``weights`` and ``pretext_slices``."""
+    """Parse the ``data`` part of a config.
+
+    Args:
+        data: with ``network``, ``slices``, ``weights`` and ``pretext_slices``.
+    """
 
     def plain(values: Mapping[str, Any]) -> dict[str, Any]:
         return {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
@@ -270,5 +289,5 @@ def parse_settings(data: Mapping[str, Any]) -> AnomalySettings:
 
 
 def network_weights(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Of a learner's weights those that ship."""
+    """Return those of a learner's weights that ship."""
     return {k.removeprefix("network."): v for k, v in weights.items() if k.startswith("network.")}

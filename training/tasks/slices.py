@@ -1,7 +1,7 @@
-"""What the anomaly network is shown: slices of patients, healthy and with synthetic anomalies, in any orientation.
+"""Slices of patients for the anomaly network, healthy and with anomalies, in any orientation.
 
-Healthy slabs are drawn in chunks and used a few times, each time with other anomalies and other slices of them: on a processor,
-drawing a slab costs more than learning from it.
+Healthy slabs are drawn in chunks and used a few times, each time with other anomalies and other
+slices: on a processor, drawing a slab takes longer than learning from it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import NamedTuple
 import torch
 from BrainSSLAnomalyLib.core.anatomy import Tissue
 from BrainSSLAnomalyLib.core.study import Modality
-from BrainSSLAnomalyLib.network.hybrid import BRIGHTEST, CHANNELS, DARKEST
+from BrainSSLAnomalyLib.network.hybrid import CHANNELS, MAX_INTENSITY, MIN_INTENSITY
 from torch import Tensor
 
 from ..data.heads import HealthyHeads
@@ -28,21 +28,24 @@ SLICES_MM = (55.0, 75.0, 60.0)
 """How far from the middle of the head slices are taken: along superior, anterior, right."""
 
 MODALITY_SHARES = {Modality.FLAIR: 0.3, Modality.T2: 0.35, Modality.T1: 0.35}
-"""Which contrast is sure to be shown; others are added or not."""
+"""How often each contrast is the one that is surely present; others are added by chance."""
 
 ALONE = 0.5
-"""Share of slices of which one contrast is shown."""
+"""Share of slices in which one contrast alone is present."""
 
 LEAST_BRAIN, TRIES = 0.08, 5
 """Part of a slab that should be brain; otherwise it is drawn anew, at most so often."""
 
 GAIN, SHIFT = (0.95, 1.5), 0.1
-"""Of normalised scans. The detector takes mean and SD from voxels that are surely white matter or cortex; labels hold voxels that are
-half fluid, too, so that the SD comes out larger: with it the fluid of real T1 lay at −2.5 in training and at −3.5 in
-detection (tenth percentile of drawn slabs, fifth of five calibration scans; measured by hand)."""
+"""Factors and standard deviation of the shift of normalised scans.
+
+The detector takes mean and SD from voxels that are surely white matter or cortex; labels also hold
+voxels that are half fluid, so that the SD is larger: without the gain, fluid of real T1 would lie
+at −2.5 in training and at −3.5 in detection.
+"""
 
 IGNORED = -1
-"""Tissue where there is none to be told."""
+"""Tissue of voxels without a tissue to learn."""
 
 
 @dataclass(frozen=True)
@@ -52,12 +55,14 @@ class SliceSettings:
     Attributes:
         crop: voxels a side of a slice.
         spacing: in mm.
-        slab, every: voxels across a slab, and which of its slices are used.
+        slab: voxels across a slab.
+        every: of its slices one of so many is used.
         patients: slabs a batch, besides the trainer's batch.
         reuse: how often a slab is used, each time with other anomalies.
         at_random: share of scans with any contrast at all.
         real: share of slabs from real T1 heads.
-        elderly: share of slabs from real T1 and FLAIR of old people, in which some voxels are excluded.
+        elderly: share of slabs from real T1 and FLAIR of old people, in which some voxels are
+            excluded.
         held_out: last label maps, for validation.
         without: kinds of anomaly never drawn.
     """
@@ -79,11 +84,12 @@ class Batch(NamedTuple):
     """Slices, b of them, m modalities in the order of `CHANNELS`.
 
     Attributes:
-        healthy, changed: (b, m, j, i), parenchyma with a mean of about 0 and an SD of about 1.
+        healthy: (b, m, j, i), parenchyma with a mean of about 0 and an SD of about 1.
+        changed: (b, m, j, i), the same with anomalies.
         anomalous: (b, m, j, i) bool, where each modality shows an anomaly.
         inside: (b, 1, j, i) float, the brain, without what is excluded from learning.
-        tissues: (b, j, i) int64, `Tissue`, or `NOTHING_LEARNED`.
-        present: (b, m) float, modalities that the network sees.
+        tissues: (b, j, i) int64, `Tissue`, or `IGNORED`.
+        present: (b, m) float, modalities that the network is given.
         seed: for what is drawn in the loss.
     """
 
@@ -97,7 +103,7 @@ class Batch(NamedTuple):
 
     @property
     def truth(self) -> Tensor:
-        """(b, 1, j, i) float, anomalies that what is present shows."""
+        """Anomalies that the present modalities show, (b, 1, j, i) float."""
         return (self.anomalous * self.present[:, :, None, None]).amax(1, keepdim=True)
 
 
@@ -118,15 +124,7 @@ class Slab(NamedTuple):
 
 
 class SliceSampler:
-    """Draws batches of slices.
-
-    Args:
-        archive: label maps.
-        settings: what is drawn.
-        heads: real healthy heads, where ``settings.real`` is not 0.
-        elderly: T1 and FLAIR of old people, where ``settings.elderly`` is not 0.
-        held_out: from the label maps kept for validation, without real heads.
-    """
+    """Draws batches of slices."""
 
     def __init__(
         self,
@@ -137,6 +135,15 @@ class SliceSampler:
         *,
         held_out: bool = False,
     ) -> None:
+        """Prepare what is drawn from.
+
+        Args:
+            archive: label maps.
+            settings: what is drawn.
+            heads: real healthy heads, where ``settings.real`` is not 0.
+            elderly: T1 and FLAIR of old people, where ``settings.elderly`` is not 0.
+            held_out: draw from the label maps kept for validation, without real heads.
+        """
         self._archive, self._settings, self._held_out = archive, settings, held_out
         shares = ((elderly, settings.elderly), (heads, settings.real))
         self._sources = [
@@ -148,7 +155,7 @@ class SliceSampler:
         self._seed, self._used, self._size = 0, 0, 0
 
     def state(self) -> dict[str, int]:
-        """What is needed, besides the state of the generator, to go on with the same slabs."""
+        """Return what is needed, besides the generator's state, to go on with the same slabs."""
         return {"seed": self._seed, "used": self._used, "size": self._size}
 
     def restore(self, state: dict[str, int], device: torch.device) -> None:
@@ -158,7 +165,7 @@ class SliceSampler:
             self._fill(device)
 
     def __call__(self, patients: int, generator: torch.Generator) -> Batch:
-        """Slices of ``patients`` times as many slabs as the settings say."""
+        """Draw slices of ``patients`` times as many slabs as the settings say."""
         s, device = self._settings, generator.device
         count = patients * s.patients
         if self._used == 0:
@@ -227,9 +234,14 @@ class SliceSampler:
         shape, offset = [s.crop, s.crop, s.crop], [0.0, 0.0, 0.0]
         shape[axis], offset[axis] = s.slab, SLICES_MM[axis]
         return GeneratorSettings(
-            (shape[0], shape[1], shape[2]), s.spacing, modalities, rotation_degrees=10.0, offset_mm=(offset[0], offset[1], offset[2]),
-            at_random=s.at_random, stripped=1.0,
-        )  # fmt: skip
+            (shape[0], shape[1], shape[2]),
+            s.spacing,
+            modalities,
+            rotation_degrees=10.0,
+            offset_mm=(offset[0], offset[1], offset[2]),
+            at_random=s.at_random,
+            stripped=1.0,
+        )
 
     def _scan_generator(self, axis: int, density: bool, device: torch.device) -> ScanGenerator:
         key = (axis, density, device)
@@ -255,11 +267,15 @@ class SliceSampler:
         return self._real[key]
 
     def _draw_slices(self, slab: Slab, generator: torch.Generator) -> tuple[Tensor, ...]:
-        """Healthy, changed, anomalous, inside, tissues and existing contrasts of some slices, with all `CHANNELS`."""
+        """Draw anomalies in a slab, and take some of its slices.
+
+        Returns:
+            Healthy, changed, anomalous, inside, tissues and existing contrasts.
+        """
         s, brain, axis = self._settings, slab.brain, slab.axis
         device = brain.images.device
-        scanned = anomalies.make_acquisition(slab.slicings, generator)
-        changed, anomalous = anomalies.add(brain, generator, without=s.without, scanned=scanned)
+        acquire = anomalies.make_acquisition(slab.slicings, generator)
+        changed, anomalous = anomalies.add(brain, generator, without=s.without, acquire=acquire)
         healthy, changed = widen((brain.images, changed), brain.inside, generator)
         start = int(torch.randint(max(1, s.every), (1,), generator=generator, device=device))
         at = torch.arange(start, s.slab, s.every, device=device)[: max(1, s.slab // s.every)]
@@ -288,11 +304,11 @@ class SliceSampler:
         )
         exists = torch.zeros((len(at), len(CHANNELS)), device=device)
         exists[:, places] = 1
-        seen = (all_channels(changed) + grain).clamp(DARKEST, BRIGHTEST)
+        given = (all_channels(changed) + grain).clamp(MIN_INTENSITY, MAX_INTENSITY)
         inside = cut(slab.learned[None].float())
         return (
             all_channels(healthy),
-            seen,
+            given,
             all_channels(anomalous & slab.learned),
             inside,
             cut(tissues[None])[:, 0],
@@ -301,20 +317,30 @@ class SliceSampler:
 
 
 def _normalise(images: Tensor, tissues: Tensor, inside: Tensor, healthy: Tensor) -> Tensor:
-    """Parenchyma that is known to be healthy with mean 0 and SD 1, 0 outside the brain."""
+    """Scale parenchyma that is known to be healthy to mean 0 and SD 1; 0 outside the brain."""
     middle, scale = anomalies.measure_parenchyma(images, tissues, healthy)
-    return ((images - middle) / scale * inside).clamp(DARKEST, BRIGHTEST)
+    return ((images - middle) / scale * inside).clamp(MIN_INTENSITY, MAX_INTENSITY)
 
 
 def widen(scans: Sequence[Tensor], inside: Tensor, generator: torch.Generator) -> list[Tensor]:
-    """Normalised scans (m, k, j, i), healthy and changed alike, as wide as the detector finds them; 0 outside ``inside`` (k, j, i)."""
+    """Scale normalised scans, healthy and changed alike, to the width that the detector finds.
+
+    Args:
+        scans: each (m, k, j, i).
+        inside: (k, j, i) bool; scans are 0 outside it.
+        generator: the only source of randomness.
+    """
     count = (scans[0].shape[0], 1, 1, 1)
     gain, shift = uniform(count, *GAIN, generator), SHIFT * normal(count, generator)
-    return [((scan * gain + shift) * inside).clamp(DARKEST, BRIGHTEST) for scan in scans]
+    return [((scan * gain + shift) * inside).clamp(MIN_INTENSITY, MAX_INTENSITY) for scan in scans]
 
 
 def _draw_present(exists: Tensor, generator: torch.Generator) -> Tensor:
-    """(b, m) float: of the contrasts that exist one for sure, others by chance."""
+    """Draw which of the existing contrasts are present: one for sure, others by chance.
+
+    Returns:
+        (b, m) float.
+    """
     count, device = len(exists), exists.device
     often = torch.tensor([MODALITY_SHARES.get(m, 0.2) for m in CHANNELS], device=device)
     sure = torch.multinomial(exists * often, 1, generator=generator)[:, 0]

@@ -22,14 +22,14 @@ from training.benchmark import measures
 from training.benchmark.lesionwise import LesionWise, count_lesions, pool_counts
 from training.benchmark.measures import Measured
 from training.benchmark.results import Results, read, write
-from training.benchmark.summary import auroc, summarise_groups, bootstrap_interval, summarise_scans
+from training.benchmark.summary import auroc, bootstrap_interval, summarise_groups, summarise_scans
 from training.benchmark.tables import (
     END,
     START,
-    replace_between_markers,
     case_table,
-    group_table,
     format_page,
+    group_table,
+    replace_between_markers,
     rewrite,
     scan_table,
     size_table,

@@ -19,7 +19,7 @@ pytest.importorskip(
 from BrainSSLAnomalyLib.core.study import Modality, Volume
 from BrainSSLAnomalyLib.detection.network_detector import NetworkInput
 from BrainSSLAnomalyLib.network.hybrid import CHANNELS
-from BrainSSLAnomalyLib.network.inference import look
+from BrainSSLAnomalyLib.network.inference import predict_volume
 from BrainSSLAnomalyLib.preparation.network_grid import UprightStudy
 from test_explaining import tiny
 
@@ -115,7 +115,7 @@ def test_synthetic_patients_come_from_label_maps_that_training_has_not_seen():
     assert all(s % MAPS >= MAPS - HELD_OUT for group in seeds.values() for s in group)
 
 
-def test_the_embedding_of_a_scan_is_the_one_that_the_network_gives_when_it_looks():
+def test_the_embedding_of_a_scan_is_the_one_of_its_prediction():
     shape, network = (16, 20, 24), tiny().network
     images = np.zeros((len(CHANNELS), *shape), np.float32)
     images[1] = np.random.default_rng(0).standard_normal(shape)
@@ -125,7 +125,8 @@ def test_the_embedding_of_a_scan_is_the_one_that_the_network_gives_when_it_looks
         UprightStudy({}, brain, np.eye(4), (0, 2), Volume(brain, np.eye(4))), images, present
     )
     found = embeddings.embed(given, network, every=1)
-    assert np.allclose(found, look(network, images, present, (0, 2)).embedding, atol=1e-5)
+    predicted = predict_volume(network, images, present, (0, 2))
+    assert np.allclose(found, predicted.embedding, atol=1e-5)
     assert np.linalg.norm(embeddings.embed(given, network)) == pytest.approx(1, abs=1e-5)
 
 

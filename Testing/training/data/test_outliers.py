@@ -136,7 +136,7 @@ def test_what_has_no_brain_is_named_with_the_reason():
 
 
 def test_a_patient_is_scored_by_the_network(tmp_path):
-    from BrainSSLAnomalyLib.phantom.patient import synthetic_patient
+    from BrainSSLAnomalyLib.phantom import synthetic_patient
     from test_explaining import tiny
 
     study, _ = synthetic_patient(3, spacing=3.0)

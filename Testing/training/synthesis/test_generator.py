@@ -89,14 +89,14 @@ def test_atrophy_moves_the_edge_of_the_ventricle_by_no_more_than_it_says():
 
 
 def test_the_same_seed_gives_the_same_scan_and_another_seed_another(draw):
-    one, same, other = paint_labels(7), paint_labels(7), paint_labels(8)
+    one, same, other = draw(7), draw(7), draw(8)
     assert torch.equal(one.images, same.images) and torch.equal(one.labels, same.labels)
     assert not torch.equal(one.images, other.images)
 
 
 def test_scans_are_finite_and_not_negative_and_their_brain_has_a_median_of_one(draw):
     for seed in range(4):
-        sample = paint_labels(seed)
+        sample = draw(seed)
         assert sample.images.shape == (2, 3, *SMALL.shape) and sample.brain.shape == (
             2,
             1,
@@ -116,7 +116,7 @@ def test_typical_contrasts_have_their_tissues_in_order(draw):
     codes = {"white": (2, 41), "cortex": (3, 42), "fluid": (24,)}
     right = 0
     for seed in range(10):
-        sample = paint_labels(seed, 1, at_random=0.0, thickest_mm=2.0)
+        sample = draw(seed, 1, at_random=0.0, thickest_mm=2.0)
         for channel, modality in enumerate(SMALL.modalities):
             level = {
                 name: float(
@@ -134,8 +134,8 @@ def test_typical_contrasts_have_their_tissues_in_order(draw):
 def test_random_contrasts_are_not_all_alike(draw):
     whites = [
         float(
-            paint_labels(seed, 1, at_random=1.0)
-            .images[0, 0][paint_labels(seed, 1, at_random=1.0).labels[0] == 1]
+            draw(seed, 1, at_random=1.0)
+            .images[0, 0][draw(seed, 1, at_random=1.0).labels[0] == 1]
             .median()
         )
         for seed in range(6)
@@ -171,7 +171,7 @@ def test_every_side_has_its_twin_once():
 def test_stripped_patients_have_no_head_and_whole_ones_do(draw):
     for seed in range(3):
         bare, whole = (
-            paint_labels(seed, stripped=share, shape=(54, 62, 54)) for share in (1.0, 0.0)
+            draw(seed, stripped=share, shape=(54, 62, 54)) for share in (1.0, 0.0)
         )
         skin = torch.from_numpy(np.isin(CODES[bare.labels.numpy()], 502))[:, None].expand_as(
             bare.images
@@ -183,7 +183,7 @@ def test_stripped_patients_have_no_head_and_whole_ones_do(draw):
 def test_what_was_not_acquired_is_empty_in_every_scan_and_no_brain(draw):
     missing = 0
     for seed in range(12):
-        sample = paint_labels(seed, 1)
+        sample = draw(seed, 1)
         empty = (sample.labels[0] == 0) & (sample.images[0] == 0).all(0)
         planes = [empty.movedim(axis, 0).flatten(1).all(1).any() for axis in range(3)]
         missing += any(planes)
@@ -286,8 +286,8 @@ def test_choroid_lining_and_limbic_cortex_are_brighter_on_flair_than_without_bri
     from training.synthesis import appearance
     from training.synthesis.appearance import (
         add_normal_bright_regions,
-        paint_labels,
         draw_mean_intensities,
+        paint_labels,
     )
 
     monkeypatch.setattr(appearance, "AGED", 0.0)
@@ -328,12 +328,14 @@ def test_old_age_shows_in_white_matter_alone_brighter_on_flair_than_on_t2_darker
 
 
 def test_sequences_differ_in_how_far_grey_and_fluid_lie_from_white():
-    from training.synthesis.contrasts import GREY_FROM_WHITE, TYPICAL, draw_tissue_means
+    from BrainSSLAnomalyLib.core.contrast import TISSUE_BRIGHTNESS
+
+    from training.synthesis.contrasts import GREY_FROM_WHITE, draw_tissue_means
 
     means = draw_tissue_means((T1, FLAIR), 400, seeded(3))
     assert means.shape == (400, 2, len(Tissue)) and float(means.min()) > 0
     apart = means[:, 0, Tissue.WHITE] - means[:, 0, Tissue.CORTEX]
-    typical = TYPICAL[T1][Tissue.WHITE] - TYPICAL[T1][Tissue.CORTEX]
+    typical = TISSUE_BRIGHTNESS[T1][Tissue.WHITE] - TISSUE_BRIGHTNESS[T1][Tissue.CORTEX]
     assert (
         float(apart.quantile(0.05)) < 0.45 * typical
         and float(apart.quantile(0.95)) > 1.25 * typical

@@ -166,7 +166,7 @@ def test_an_archive_of_heads_reads_as_it_was_written_and_an_empty_one_is_refused
 def test_a_sites_own_scans_are_labelled_by_the_shipped_network(tmp_path):
     pytest.importorskip("monai")
     import nibabel as nib
-    from BrainSSLAnomalyLib.phantom.patient import synthetic_patient
+    from BrainSSLAnomalyLib.phantom import synthetic_patient
 
     study, _ = synthetic_patient(3, spacing=4.0)
     scan = study.reference.volume

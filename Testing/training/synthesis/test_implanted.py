@@ -13,7 +13,7 @@ torch = pytest.importorskip(
 from BrainSSLAnomalyLib.core.anatomy import Tissue
 from BrainSSLAnomalyLib.core.settings import ScoreName
 from BrainSSLAnomalyLib.core.study import Modality, Study
-from BrainSSLAnomalyLib.phantom.patient import synthetic_patient
+from BrainSSLAnomalyLib.phantom import synthetic_patient
 from BrainSSLAnomalyLib.preparation import PreparedStudy, prepare
 from BrainSSLAnomalyLib.scoring.fusion import FEATURES
 

@@ -21,7 +21,7 @@ pytest.importorskip(
 from BrainSSLAnomalyLib.core.anatomy import Tissue
 from BrainSSLAnomalyLib.core.study import Modality
 from BrainSSLAnomalyLib.network.hybrid import CHANNELS, HybridNetwork, HybridSettings
-from BrainSSLAnomalyLib.network.inference import AS_IT_IS, MIRRORED, look
+from BrainSSLAnomalyLib.network.inference import IDENTITY, MIRROR, predict_volume
 from training_heads import healthy_pairs, label_archive, seeded
 
 from training.engine.config import CONFIGS, read_config
@@ -35,8 +35,8 @@ from training.tasks.anomaly import (
     AnomalySettings,
     AnomalyTask,
     Learner,
-    parse_settings,
     network_weights,
+    parse_settings,
 )
 from training.tasks.slices import GAIN, SHIFT, SliceSettings, widen
 
@@ -86,7 +86,7 @@ def test_an_anomaly_is_no_sharper_than_the_slices_of_the_scan_it_is_put_into():
         patient,
         seeded(1),
         healthy=0.0,
-        scanned=anomalies.make_acquisition([slices, None], seeded(2)),
+        acquire=anomalies.make_acquisition([slices, None], seeded(2)),
     )
     step = [(images - patient.images).diff(dim=1).abs() for images in (sharp, soft)]
     assert (
@@ -198,7 +198,7 @@ def test_the_shipped_size_has_at_most_nine_million_weights():
     assert sum(p.numel() for p in HybridNetwork().parameters()) <= 9_000_000
 
 
-def test_slices_come_back_in_their_place_in_every_orientation_and_one_look_has_no_spread():
+def test_slices_come_back_in_their_place_in_every_orientation_and_one_prediction_has_no_spread():
     class Echo(torch.nn.Module):
         multiple = 2
 
@@ -214,18 +214,21 @@ def test_slices_come_back_in_their_place_in_every_orientation_and_one_look_has_n
             )
 
     volume = torch.randn((len(CHANNELS), 5, 6, 7), generator=seeded(0)).numpy()
-    for axes, variants in (((0,), (AS_IT_IS,)), ((0, 1, 2), (AS_IT_IS, MIRRORED))):
-        seen = look(
-            Echo(), volume, torch.ones(len(CHANNELS)).numpy(), axes, variants=variants, batch=2
-        )  # type: ignore[arg-type]
-        assert (
-            abs(seen.reconstruction - volume).max() < 1e-5
-            and abs(seen.anomaly - volume[0]).max() < 1e-5
+    present = torch.ones(len(CHANNELS)).numpy()
+    for axes, augmentations in (((0,), (IDENTITY,)), ((0, 1, 2), (IDENTITY, MIRROR))):
+        predicted = predict_volume(
+            Echo(),  # type: ignore[arg-type]
+            volume,
+            present,
+            axes,
+            augmentations=augmentations,
+            batch=2,
         )
-        assert seen.spread.max() < 1e-2
+        assert abs(predicted.reconstruction - volume).max() < 1e-5
+        assert abs(predicted.anomaly - volume[0]).max() < 1e-5 and predicted.spread.max() < 1e-2
 
 
-def test_pretext_tasks_change_what_they_say():
+def test_pretext_tasks_change_the_images_as_their_labels_state():
     images = torch.randn((6, 2, 32, 32), generator=seeded(0))
     emptied, empty = mask_blocks(images, seeded(1), share=1.0)
     gone = empty.expand_as(images) > 0
