@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import PROJECT
+from support.project import PROJECT
 
 PACKAGE = PROJECT / "BrainSSLAnomaly" / "BrainSSLAnomalyLib"
 MAY_LEAN_ON = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from conftest import DATA
+from support.project import DATA
 
 torch = pytest.importorskip("torch", reason="synthesis for training needs torch")
 

@@ -12,8 +12,8 @@ from itertools import cycle
 import pytest
 from BrainSSLAnomalyLib.core.settings import SegmentationSettings, ThresholdSettings
 from BrainSSLAnomalyLib.core.study import Modality
-from conftest import make_detection
-from optional import needed
+from support.detections import make_detection
+from support.slicer.optional import needed
 
 needed("slicer")
 
@@ -28,7 +28,9 @@ def results(scene, full):
     import slicer
     from BrainSSLAnomalyLib.scene import Results
 
-    node = slicer.util.addVolumeFromArray(full.reference.array, ijkToRAS=full.reference.affine, name="FLAIR")
+    node = slicer.util.addVolumeFromArray(
+        full.reference.array, ijkToRAS=full.reference.affine, name="FLAIR"
+    )
     return Results.write(full, {Modality.FLAIR: node})
 
 
@@ -36,7 +38,9 @@ def test_slider_to_mask_in_the_scene(benchmark, results):
     from BrainSSLAnomalyLib.scene.session import Session
 
     session = Session(results)
-    moves = cycle([SegmentationSettings(ThresholdSettings(threshold=t)) for t in (0.6, 0.65, 0.7, 0.75)])
+    moves = cycle(
+        [SegmentationSettings(ThresholdSettings(threshold=t)) for t in (0.6, 0.65, 0.7, 0.75)]
+    )
 
     def move():
         session.cut(next(moves))
@@ -60,7 +64,7 @@ def test_scene_update_after_a_second_run(benchmark, results, full):
 
 def test_panel_opens(benchmark, scene):
     needed("PySide6.QtWidgets")
-    import slicer_python
+    from support.slicer import slicer_python
 
     slicer_python.start()
     import BrainSSLAnomaly

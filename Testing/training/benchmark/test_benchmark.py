@@ -14,8 +14,8 @@ import pytest
 import typer
 from BrainSSLAnomalyLib.core.errors import BadResults
 from BrainSSLAnomalyLib.core.settings import DetectionSettings, DetectorName
-from conftest import make_detection
 from scipy import ndimage
+from support.detections import make_detection
 
 from training.benchmark import __main__ as command
 from training.benchmark import measures

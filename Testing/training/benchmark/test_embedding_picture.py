@@ -140,7 +140,7 @@ def test_the_command_draws_a_small_picture_and_prints_the_auroc(tmp_path, monkey
     assert [p.name for p in (tmp_path / "new").iterdir()] == ["embedding.png"]
     said = capsys.readouterr().out
     assert (
-        "1.00 lesions put into healthy scans (5) against healthy (6)" in said
+        "1.00 implanted lesions (5) against healthy (6)" in said
         and "1.00 glioma (1) against" in said
     )
     assert "synthetic with lesions (0)" not in said

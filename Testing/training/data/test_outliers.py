@@ -16,7 +16,7 @@ pytest.importorskip(
 )
 
 from BrainSSLAnomalyLib.core.study import Modality
-from test_preparation import phantom
+from support.phantoms import phantom
 
 from training.data import heads, outliers
 

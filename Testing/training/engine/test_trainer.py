@@ -21,7 +21,7 @@ pytest.importorskip(
     reason="training needs lightning-fabric: pip install 'brain-ssl-anomaly[model,training]'",
 )
 
-from conftest import PROJECT
+from support.project import PROJECT
 from torch.utils.data import DataLoader
 
 from training.engine.checkpoint import CHECKPOINT, WEIGHTS, ForeignWeights
@@ -269,7 +269,7 @@ def test_the_anatomy_network_learns_for_a_minute_on_a_processor_and_its_weights_
     pytest.importorskip("monai")
     from BrainSSLAnomalyLib.core.anatomy import Structure
     from BrainSSLAnomalyLib.network.anatomy import AnatomyNetwork
-    from training_heads import label_archive
+    from support.training_heads import label_archive
 
     task = AnatomyTask(
         replace(label_archive(), maps=label_archive().maps * 2),
@@ -315,7 +315,7 @@ def test_slabs_used_several_times_are_the_same_after_a_stop(tmp_path, monkeypatc
         "einops", reason="MONAI's transformer needs einops: pip install 'brain-ssl-anomaly[model]'"
     )
     from BrainSSLAnomalyLib.network.hybrid import HybridSettings
-    from training_heads import label_archive
+    from support.training_heads import label_archive
 
     from training.tasks.anomaly import AnomalySettings, AnomalyTask
     from training.tasks.slices import SliceSettings

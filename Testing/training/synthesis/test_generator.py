@@ -15,10 +15,10 @@ torch = pytest.importorskip(
 
 from BrainSSLAnomalyLib.core.anatomy import Tissue
 from BrainSSLAnomalyLib.core.study import Modality
-from conftest import PROJECT
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from training_heads import CODES, label_archive, seeded
+from support.project import PROJECT
+from support.training_heads import CODES, label_archive, seeded
 
 from training.synthesis import acquisition, atrophy
 from training.synthesis.generator import (
@@ -170,9 +170,7 @@ def test_every_side_has_its_twin_once():
 
 def test_stripped_patients_have_no_head_and_whole_ones_do(draw):
     for seed in range(3):
-        bare, whole = (
-            draw(seed, stripped=share, shape=(54, 62, 54)) for share in (1.0, 0.0)
-        )
+        bare, whole = (draw(seed, stripped=share, shape=(54, 62, 54)) for share in (1.0, 0.0))
         skin = torch.from_numpy(np.isin(CODES[bare.labels.numpy()], 502))[:, None].expand_as(
             bare.images
         )

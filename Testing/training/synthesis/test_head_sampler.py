@@ -13,7 +13,7 @@ torch = pytest.importorskip(
 
 from BrainSSLAnomalyLib.core.anatomy import Structure, Tissue
 from BrainSSLAnomalyLib.core.study import Modality
-from training_heads import healthy_heads, healthy_pairs, seeded
+from support.training_heads import healthy_heads, healthy_pairs, seeded
 
 from training.data import heads as archive
 from training.synthesis import heads

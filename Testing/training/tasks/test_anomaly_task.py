@@ -22,7 +22,7 @@ from BrainSSLAnomalyLib.core.anatomy import Tissue
 from BrainSSLAnomalyLib.core.study import Modality
 from BrainSSLAnomalyLib.network.hybrid import CHANNELS, HybridNetwork, HybridSettings
 from BrainSSLAnomalyLib.network.inference import IDENTITY, MIRROR, predict_volume
-from training_heads import healthy_pairs, label_archive, seeded
+from support.training_heads import healthy_pairs, label_archive, seeded
 
 from training.engine.config import CONFIGS, read_config
 from training.pretext.contrastive import Queue, nt_xent

@@ -1,0 +1,304 @@
+"""The command line does what its help says, and fails in one sentence without leaving anything behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from functools import cache
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+from BrainSSLAnomalyLib.core.settings import T1_THRESHOLD
+from BrainSSLAnomalyLib.imageio import write_volume
+from BrainSSLAnomalyLib.phantom import synthetic_patient
+from support.malformed import MALFORMED
+from support.phantoms import phantom
+
+PROMISED = (
+    "anomaly_score.nii.gz", "anomaly_mask.nii.gz", "brain_mask.nii.gz", "zscore_flair.nii.gz", "zscore_t1.nii.gz",
+    "findings.csv", "regions.csv", "result.json", "report.html",
+)  # fmt: skip
+
+
+def run(*arguments: object, folder: Path | None = None, **options) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", "BrainSSLAnomalyLib", *map(str, arguments)]
+    return subprocess.run(
+        command, capture_output=True, text=True, cwd=folder, timeout=300, **options
+    )
+
+
+QUICK = ("--detector", "statistical", "--anatomy", "atlas")
+"""Without a network, where something else is tested."""
+
+
+@pytest.fixture(scope="module")
+def scans(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("scans")
+    study, truth = synthetic_patient(1, spacing=2.0)
+    for modality, scan in study.scans.items():
+        write_volume(folder / f"{modality.key}.nii.gz", scan.volume, np.int16)
+    write_volume(folder / "truth.nii.gz", truth, np.uint8)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def detected(scans, tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("detected") / "result"
+    done = run("detect", "--flair", scans / "flair.nii.gz", scans / "t1.nii.gz", "--output", folder)
+    assert done.returncode == 0, done.stderr
+    assert "t1.nii.gz is taken as T1 (from file name)" in done.stdout
+    assert "Research use only" in done.stdout and str(folder / "report.html") in done.stdout
+    return folder
+
+
+def test_detect_writes_everything_promised_on_the_reference_grid(detected, scans):
+    reference = nib.loadsave.load(scans / "flair.nii.gz")
+    for name in PROMISED:
+        assert (detected / name).stat().st_size > 0
+        if name.endswith(".nii.gz"):
+            image = nib.loadsave.load(detected / name)
+            assert image.shape == reference.shape and np.allclose(image.affine, reference.affine)
+    score = np.asarray(nib.loadsave.load(detected / "anomaly_score.nii.gz").dataobj)
+    assert score.min() >= 0 and 0.5 < score.max() <= 1
+    assert not [p for p in detected.parent.iterdir() if "partial" in p.name]
+
+
+def test_the_lesions_that_were_put_in_are_found(detected, scans):
+    mask, truth = (
+        np.asarray(nib.loadsave.load(p).dataobj) > 0
+        for p in (detected / "anomaly_mask.nii.gz", scans / "truth.nii.gz")
+    )
+    assert 2 * (mask & truth).sum() / (mask.sum() + truth.sum()) > 0.4
+    assert json.loads((detected / "result.json").read_text())["findings"]
+
+
+def test_a_network_looks_for_the_brain_by_default_and_the_report_says_so(detected):
+    pytest.importorskip("monai")
+    assert "found by a network and the atlas" in (detected / "report.html").read_text(
+        encoding="utf-8"
+    )
+
+
+def test_the_result_keeps_no_folder_names(detected, scans):
+    text = (detected / "result.json").read_text() + (detected / "report.html").read_text()
+    assert str(scans) not in text
+
+
+def test_segment_with_the_same_settings_gives_exactly_the_mask_of_detect(detected):
+    before = np.asarray(nib.loadsave.load(detected / "anomaly_mask.nii.gz").dataobj)
+    was = json.loads((detected / "result.json").read_text())["segmentation_settings"]
+    moved = run(
+        "segment", detected, "--method", "fixed", "--threshold", 0.9, "--opening-mm", 2, "--json"
+    )
+    assert moved.returncode == 0 and json.loads(moved.stdout)["folder"]
+    assert (np.asarray(nib.loadsave.load(detected / "anomaly_mask.nii.gz").dataobj) != before).any()
+    t = was["threshold"]
+    again = run(
+        "segment",
+        detected,
+        "--method",
+        t["method"],
+        "--threshold",
+        t["threshold"],
+        "--low",
+        t["low"],
+        "--opening-mm",
+        0,
+        "-q",
+    )
+    assert again.returncode == 0 and again.stdout.strip().endswith("report.html")
+    assert np.array_equal(
+        np.asarray(nib.loadsave.load(detected / "anomaly_mask.nii.gz").dataobj), before
+    )
+    assert json.loads((detected / "result.json").read_text())["segmentation_settings"] == was
+
+
+def test_without_a_flair_users_are_warned(scans, tmp_path):
+    done = run("detect", "--t1", scans / "t1.nii.gz", *QUICK, "--output", tmp_path / "r")
+    assert done.returncode == 0 and "Warning: Without a FLAIR" in done.stdout
+    assert "Without a FLAIR" in (tmp_path / "r" / "report.html").read_text(encoding="utf-8")
+
+
+def test_report_draws_the_page_again(detected):
+    (detected / "report.html").unlink()
+    assert run("report", detected, "--quiet").returncode == 0
+    assert (detected / "report.html").exists()
+
+
+def test_results_are_not_overwritten_unasked(detected, scans):
+    before = (detected / "result.json").read_bytes()
+    done = run("detect", "--flair", scans / "flair.nii.gz", "--output", detected)
+    assert done.returncode == 2 and "--overwrite" in done.stderr
+    assert (detected / "result.json").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "absent",
+        "voxels cut off, compressed",
+        "four axes",
+        "a CT",
+        "empty folder",
+        "DICOM with a gap",
+    ],
+)
+def test_bad_scans_end_with_code_2_one_sentence_and_no_folder(name, tmp_path):
+    (tmp_path / "in").mkdir()
+    done = run(
+        "detect",
+        "--flair",
+        MALFORMED[name](tmp_path / "in"),
+        "--output",
+        tmp_path / "out" / "result",
+    )
+    assert (
+        done.returncode == 2
+        and len(done.stderr.strip().splitlines()) == 1
+        and "Traceback" not in done.stderr
+    )
+    assert [p.name for p in tmp_path.iterdir()] == ["in"]
+
+
+def test_a_phantom_ends_with_code_2_one_sentence_and_no_folder(tmp_path):
+    write_volume(tmp_path / "t1.nii.gz", phantom("cylinder"), np.float32)
+    done = run("detect", tmp_path / "t1.nii.gz", "--output", tmp_path / "result")
+    assert (
+        done.returncode == 2
+        and done.stderr.startswith("no brain was found")
+        and len(done.stderr.strip().splitlines()) == 1
+    )
+    assert [p.name for p in tmp_path.iterdir()] == ["t1.nii.gz"]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("detect",),
+        ("detect", "--flair", "x.nii.gz", "--threshold", "2"),
+        ("detect", "--flair", "x.nii.gz", "--method", "magic"),
+        ("detect", "--nonsense"),
+        ("segment", "nowhere"),
+        ("segment",),
+        ("report", "nowhere"),
+        ("nonsense",),
+        ("detect", "--flair", "x.nii.gz", "--opening-mm", "many"),
+    ],
+)
+def test_a_wrong_command_line_ends_with_code_2_and_one_sentence(arguments, tmp_path):
+    done = run(*arguments, folder=tmp_path)
+    assert (
+        done.returncode == 2
+        and "Traceback" not in done.stderr
+        and len(done.stderr.strip().splitlines()) == 1
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_damaged_result_is_refused(tmp_path, detected):
+    (tmp_path / "result.json").write_text("{")
+    assert run("segment", tmp_path).returncode == 2
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals differ")
+@pytest.mark.parametrize("seconds", [0.2, 1.0, 2.5])
+def test_ctrl_c_ends_with_code_130_and_leaves_nothing(seconds, scans, tmp_path):
+    command = [
+        sys.executable,
+        "-m",
+        "BrainSSLAnomalyLib",
+        "detect",
+        "--flair",
+        str(scans / "flair.nii.gz"),
+        "-o",
+        str(tmp_path / "r"),
+    ]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while not list(tmp_path.iterdir()) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    time.sleep(seconds)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130 and "Traceback" not in said and "Cancelled" in said
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals differ")
+def test_ctrl_c_in_the_middle_of_an_import_lets_it_finish_and_stops_right_after(tmp_path):
+    (tmp_path / "slow.py").write_text(
+        "import os, signal\nos.kill(os.getpid(), signal.SIGINT)\nprint('imported', flush=True)\n"
+    )
+    program = (
+        "import time\n"
+        "from BrainSSLAnomalyLib.cli import interrupt as interruption\n"
+        "interruption.listen()\n"
+        "try:\n    import slow\n    time.sleep(60)\nexcept KeyboardInterrupt:\n    print('stopped')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, timeout=30
+    )
+    assert done.stdout.split() == ["imported", "stopped"], done.stderr
+
+
+def test_help_shows_examples():
+    for command in ("detect", "segment"):
+        done = run(command, "--help")
+        assert done.returncode == 0 and f"brain-ssl-anomaly {command}" in done.stdout
+
+
+def test_the_demo_finds_its_own_lesions_and_prints_where_the_report_is(tmp_path):
+    done = run("demo", "--output", tmp_path / "demo", "--detector", "statistical")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "demo" / "patient" / "flair.nii.gz").exists() and (
+        tmp_path / "demo" / "report.html"
+    ).exists()
+    assert float(done.stdout.split("put in: ")[1][:4]) > 0.5
+
+
+def test_a_dicom_folder_goes_straight_in(data, tmp_path):
+    done = run("detect", data / "dicom" / "t1_mprage", "--output", tmp_path / "r", "--json", *QUICK)
+    assert done.returncode == 0, done.stderr
+    result = json.loads((tmp_path / "r" / "result.json").read_text())
+    assert result["inputs"][0]["modality"] == "T1"
+    assert result["segmentation_settings"]["threshold"]["threshold"] == T1_THRESHOLD
+
+
+@pytest.fixture(scope="module")
+def scores_of(data, tmp_path_factory):
+    """Order of axes → anomaly score of the same scan on one coarse grid."""
+    from BrainSSLAnomalyLib.core.resampling import resample
+    from BrainSSLAnomalyLib.imageio import read_results
+
+    @cache
+    def scores(code: str) -> np.ndarray:
+        target = tmp_path_factory.mktemp("orders") / code
+        assert (
+            run(
+                "detect",
+                "--t1",
+                data / "formats" / "orientations" / f"{code}.nii.gz",
+                "-o",
+                target,
+                "-q",
+                *QUICK,
+            ).returncode
+            == 0
+        )
+        detection = read_results(target)[0]
+        grid = np.diag([3.0, 3, 3, 1])
+        grid[:3, 3] = [-75, -105, -70]
+        return resample(detection.reference.with_array(detection.anomaly_score), (50, 65, 50), grid)
+
+    return scores
+
+
+@pytest.mark.parametrize("code", ["AIR", "PSL", "LSP"])
+def test_the_order_of_axes_changes_no_score(scores_of, code):
+    assert np.abs(scores_of("RAS") - scores_of(code)).mean() < 2e-3

@@ -1,0 +1,236 @@
+"""A result can be asked what each finding rests on, as long as its scans are there; nothing outlives the findings it was about."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+from BrainSSLAnomalyLib.core.errors import BadResults, BadSettings, Cancelled
+from BrainSSLAnomalyLib.core.results import MapName
+from BrainSSLAnomalyLib.core.settings import (
+    AnatomySource,
+    DetectionSettings,
+    DetectorName,
+    Device,
+    ExplanationMethod,
+    ExplanationStage,
+    SegmentationSettings,
+    ThresholdMethod,
+    ThresholdSettings,
+)
+from BrainSSLAnomalyLib.core.study import Modality
+from BrainSSLAnomalyLib.detection.detect import detect
+from BrainSSLAnomalyLib.imageio import (
+    locate_scans,
+    read_results,
+    read_study,
+    results_folder,
+    write_results,
+    write_text,
+    write_volume,
+)
+from BrainSSLAnomalyLib.phantom import synthetic_patient
+from BrainSSLAnomalyLib.segmentation import segment
+from test_command_line import run
+
+CUT = SegmentationSettings(ThresholdSettings(ThresholdMethod.FIXED, threshold=0.9))
+STATISTICAL = DetectionSettings(
+    DetectorName.STATISTICAL, correct_bias=False, anatomy=AnatomySource.ATLAS, device=Device.CPU
+)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory) -> Path:
+    """A folder with two scans, and the result of the statistical detector in them; not to be changed."""
+    folder = tmp_path_factory.mktemp("made")
+    study, _ = synthetic_patient(1, spacing=2.0)
+    for modality in (Modality.FLAIR, Modality.T1):
+        write_volume(folder / f"{modality.key}.nii.gz", study.scans[modality].volume, np.int16)
+    study = read_study({m: folder / f"{m.key}.nii.gz" for m in (Modality.FLAIR, Modality.T1)})
+    detection = detect(study, STATISTICAL)
+    (folder / "result").mkdir()
+    found = segment(detection, CUT)
+    assert found.findings
+    write_results(folder / "result", detection, found, CUT, STATISTICAL)
+    return folder
+
+
+@pytest.fixture
+def patient(made, tmp_path) -> Path:
+    return shutil.copytree(made, tmp_path / "patient")
+
+
+def test_the_scans_of_a_result_are_found_beside_it_and_where_they_are_said_to_lie(
+    patient, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    detection, _, _ = read_results(patient / "result")
+    study = locate_scans(detection, patient / "result")
+    assert {m: s.sha256 for m, s in study.scans.items()} == {
+        s.modality: s.sha256 for s in detection.inputs
+    }
+    known = nib.loadsave.load(patient / "t1.nii.gz")
+    assert np.array_equal(study.scans[Modality.T1].volume.array, np.asarray(known.dataobj).T)
+    (tmp_path / "elsewhere").mkdir()
+    shutil.move(patient / "t1.nii.gz", tmp_path / "elsewhere" / "renamed.nii.gz")
+    with pytest.raises(BadResults, match="no longer there"):
+        locate_scans(detection, patient / "result")
+    again = locate_scans(detection, patient / "result", [tmp_path / "elsewhere" / "renamed.nii.gz"])
+    assert again.scans[Modality.T1].source == "t1.nii.gz"
+
+
+def test_another_scan_of_the_same_name_is_refused(patient):
+    detection, _, _ = read_results(patient / "result")
+    shutil.copy(patient / "flair.nii.gz", patient / "t1.nii.gz")
+    with pytest.raises(BadResults, match="SHA-256"):
+        locate_scans(detection, patient / "result")
+
+
+def test_a_result_of_one_scan_needs_no_other_file(patient):
+    detection, _, _ = read_results(patient / "result")
+    alone = replace(detection, inputs=detection.inputs[:1])
+    for name in ("flair", "t1"):
+        (patient / f"{name}.nii.gz").unlink()
+    study = locate_scans(alone, patient / "result")
+    assert study.modalities == (Modality.FLAIR,) and study.reference.volume is detection.reference
+
+
+def test_scans_that_were_made_in_memory_are_never_taken_from_beside_the_result(patient):
+    detection, _, _ = read_results(patient / "result")
+    unsigned = replace(
+        detection, inputs=tuple(replace(s, sha256="", source="made") for s in detection.inputs)
+    )
+    with pytest.raises(BadResults, match="no longer there"):
+        locate_scans(unsigned, patient / "result")
+    assert locate_scans(unsigned, patient / "result", [patient]).modalities == (
+        Modality.FLAIR,
+        Modality.T1,
+    )
+
+
+def test_new_findings_take_the_explanations_of_the_old_ones_away_and_leave_other_files(patient):
+    folder = patient / "result" / "explanations"
+    folder.mkdir()
+    (folder / "finding_01_attention.nii.gz").write_text("old")
+    (folder / "my notes.txt").write_text("mine")
+    with results_folder(patient / "result", True) as stage:
+        write_text(stage / "result.json", "{}")
+    assert [p.name for p in folder.iterdir()] == ["my notes.txt"]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("nowhere",), ("result", "--finding", "99"), ("result", "--stage", "brain"), ("result",)],
+)
+def test_what_cannot_be_explained_ends_with_code_2_and_one_sentence(arguments, patient):
+    if arguments == ("result",):
+        (patient / "t1.nii.gz").unlink()
+    done = run("explain", *arguments, folder=patient)
+    assert (
+        done.returncode == 2
+        and "Traceback" not in done.stderr
+        and len(done.stderr.strip().splitlines()) == 1
+    )
+    assert not (patient / "result" / "explanations").exists()
+
+
+torch = pytest.importorskip(
+    "torch", reason="explanations need torch: pip install 'brain-ssl-anomaly[model]'"
+)
+pytest.importorskip(
+    "monai", reason="explanations need MONAI: pip install 'brain-ssl-anomaly[model]'"
+)
+pytest.importorskip(
+    "einops", reason="MONAI's transformer needs einops: pip install 'brain-ssl-anomaly[model]'"
+)
+
+from BrainSSLAnomalyLib.explanation import explain_results
+from BrainSSLAnomalyLib.network.hybrid import HybridNetwork, HybridSettings
+from BrainSSLAnomalyLib.network.model import Model
+
+
+def tiny() -> Model:
+    """With weights that nobody has trained."""
+    torch.manual_seed(0)
+    network = HybridNetwork(
+        HybridSettings(features=(8, 8, 16, 16, 32), layers=1, heads=4, embedding=128)
+    ).eval()
+    with torch.no_grad():
+        network.out.weight[-1].abs_()  # what it sees speaks for an anomaly
+    return Model(
+        network,
+        {"mean": torch.ones(128), "precision": torch.eye(128), "sample": torch.ones(2, 128)},
+        "test",
+    )
+
+
+def explain_first(patient: Path, **options):
+    return list(explain_results(patient / "result", 1, device=Device.CPU, model=tiny(), **options))
+
+
+def test_a_finding_gets_map_attention_picture_and_record_on_the_grid_of_the_result(patient):
+    before = {p.name: p.read_bytes() for p in (patient / "result").iterdir() if p.is_file()}
+    ((explanation, picture),) = explain_first(
+        patient, stage=ExplanationStage.DECODER, method=ExplanationMethod.HIRESCAM
+    )
+    folder = patient / "result" / "explanations"
+    name = "finding_01_hirescam_decoder"
+    assert {p.name for p in folder.iterdir()} == {
+        f"{name}.nii.gz",
+        f"{name}.png",
+        f"{name}.json",
+        "finding_01_attention.nii.gz",
+    }
+    assert picture == folder / f"{name}.png" and picture.read_bytes().startswith(b"\x89PNG")
+    reference = nib.loadsave.load(patient / "result" / "reference.nii.gz")
+    for file, array in (
+        (f"{name}.nii.gz", explanation.gradcam),
+        ("finding_01_attention.nii.gz", explanation.attention),
+    ):
+        image = nib.loadsave.load(folder / file)
+        assert image.shape == reference.shape and np.allclose(image.affine, reference.affine)
+        assert np.array_equal(np.asarray(image.dataobj).T, array)
+    record = json.loads((folder / f"{name}.json").read_text())
+    assert (
+        record["finding"] == 1
+        and record["stage"] == "decoder"
+        and "Research use only" in record["use"]
+    )
+    assert {p.name: p.read_bytes() for p in (patient / "result").iterdir() if p.is_file()} == before
+
+
+def test_an_explanation_lies_in_the_brain_on_the_slices_of_its_finding(patient):
+    ((explanation, _),) = explain_first(
+        patient, stage=ExplanationStage.DECODER, method=ExplanationMethod.HIRESCAM
+    )
+    detection, cut, _ = read_results(patient / "result")
+    labels, axis = segment(detection, cut).labels, explanation.axis
+    slices = np.flatnonzero((labels == 1).any(tuple(a for a in range(3) if a != axis)))
+    for array, least in ((explanation.gradcam, 0.5), (explanation.attention, 1.0)):
+        at = np.flatnonzero(array.any(tuple(a for a in range(3) if a != axis)))
+        assert at.size and at.min() >= slices.min() - 1 and at.max() <= slices.max() + 1
+        assert array.min() >= 0 and array.max() > least and not array[~detection.brain_mask].any()
+    assert not explanation.empty and explanation.gradcam.max() <= 1
+    assert set(explanation.maps) == {MapName.RECONSTRUCTION, MapName.ERROR}
+
+
+def test_explaining_can_be_stopped_and_leaves_nothing(patient):
+    def stop(stage: str, fraction: float) -> None:
+        assert 0 <= fraction <= 1
+        if stage == "Explaining":
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        explain_first(patient, progress=stop)
+    assert not (patient / "result" / "explanations").exists()
+
+
+def test_without_torch_the_user_is_told_what_to_install(patient, monkeypatch):
+    monkeypatch.setattr("BrainSSLAnomalyLib.explanation.finding.networks_available", lambda: False)
+    with pytest.raises(BadSettings, match="PyTorch"):
+        explain_first(patient)
