@@ -79,7 +79,10 @@ def two_lesions(detection):
 
 @pytest.fixture(scope="session")
 def module():
-    """The module file, in a Slicer-like process: where ``SLICER_SOURCE`` names a checkout of Slicer, on Slicer's own Python layer."""
+    """The module file, in a Slicer-like process.
+
+    Where ``SLICER_SOURCE`` names a checkout of Slicer, on Slicer's own Python layer.
+    """
     os.environ["ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS"] = "1"
     from support.slicer import slicer_python
 

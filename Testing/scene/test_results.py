@@ -1,4 +1,4 @@
-"""A detection in a real MRML scene: where it stands, what it keeps, what it leaves alone."""
+"""A detection in a real MRML scene: where its nodes are, what it keeps and what it changes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from BrainSSLAnomalyLib.core.study import Modality
 from BrainSSLAnomalyLib.segmentation import segment
 from support.detections import make_detection
 from support.slicer.optional import needed
-from support.slicer.scene_contents import add_scan, cut, hierarchy, load, mask_of, node_ids
+from support.slicer.scene_contents import add_scan, hierarchy, load, mask_of, node_ids, segmented
 
 needed("slicer")
 
@@ -24,7 +24,7 @@ def test_every_map_of_the_detection_becomes_a_layer_the_score_first(results, det
         assert node.GetDisplayNode().GetColorNode().GetNumberOfColors() == 256
 
 
-def test_a_detection_comes_back_from_the_scene_as_it_went_in(results, detection):
+def test_a_detection_is_read_from_the_scene_as_it_was_written(results, detection):
     again = results.detection()
     assert np.array_equal(again.anomaly_score, detection.anomaly_score)
     assert np.array_equal(again.brain_mask, detection.brain_mask)
@@ -38,8 +38,8 @@ def test_a_detection_comes_back_from_the_scene_as_it_went_in(results, detection)
     )
 
 
-def test_results_stand_in_one_folder_beside_their_scan(results, detection):
-    results.write_segmentation(*cut(detection))
+def test_results_are_in_one_folder_beside_their_scan(results, detection):
+    results.write_segmentation(*segmented(detection))
     tree = hierarchy()
     folder = tree.GetItemParent(tree.GetItemByDataNode(results.segmentation))
     assert tree.GetItemName(folder) == "FLAIR anomalies"
@@ -49,7 +49,7 @@ def test_results_stand_in_one_folder_beside_their_scan(results, detection):
     assert tree.GetNumberOfItemChildren(folder) == 5
 
 
-def test_results_stand_under_the_patient_and_study_of_their_scan(scan_node, detection):
+def test_results_are_under_the_patient_and_study_of_their_scan(scan_node, detection):
     from BrainSSLAnomalyLib.scene import Results
 
     tree = hierarchy()
@@ -63,18 +63,18 @@ def test_results_stand_under_the_patient_and_study_of_their_scan(scan_node, dete
 def test_a_second_run_replaces_its_own_nodes_and_nothing_else(results, scene, detection):
     from BrainSSLAnomalyLib.scene import Results
 
-    results.write_segmentation(*cut(detection))
+    results.write_segmentation(*segmented(detection))
     mine = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "FLAIR anomaly score")
     before = node_ids(scene)
     brighter = replace(detection, anomaly_score=detection.anomaly_score * np.float32(0.5))
     again = Results.write(brighter, {Modality.FLAIR: results.reference})
-    again.write_segmentation(*cut(brighter))
+    again.write_segmentation(*segmented(brighter))
     assert node_ids(scene) == before and again == results
     assert mine.GetImageData() is None or mine.GetImageData().GetNumberOfPoints() == 0
     assert np.array_equal(again.detection().anomaly_score, brighter.anomaly_score)
 
 
-def test_a_layer_that_is_no_longer_made_goes_with_the_second_run(results, detection):
+def test_a_layer_that_is_no_longer_made_is_removed_by_the_second_run(results, detection):
     from BrainSSLAnomalyLib.scene import Results
 
     fewer = replace(
@@ -103,16 +103,16 @@ def test_everything_survives_saving_closing_and_loading_the_scene(
 ):
     from BrainSSLAnomalyLib.scene import Results
 
-    segmentation, settings = cut(detection, threshold=0.6, low=0.25)
+    segmentation, settings = segmented(detection, threshold=0.6, low=0.25)
     results.write_segmentation(segmentation, settings)
     results.rejected = [(1, 2, 3)]
     file = tmp_path / "all.mrb"
     assert scene.WriteToMRB(str(file))
     scene.Clear(False)
-    assert Results.everything() == []
+    assert Results.all_in_scene() == []
     load(scene, file)
-    (again,) = Results.everything()
-    assert again.name == "FLAIR" and again.settings == settings and not again.edited
+    (again,) = Results.all_in_scene()
+    assert again.name == "FLAIR" and again.settings == settings and not again.is_edited
     last = (
         detection.brain_mask.shape[0] - 1
     )  # loading turns the left-handed grid: its first slice is now the last
@@ -121,15 +121,17 @@ def test_everything_survives_saving_closing_and_loading_the_scene(
     back = again.detection()
     assert np.allclose(back.anomaly_score, detection.anomaly_score[::-1], atol=1e-6)
     assert np.allclose(
-        cut(back)[0].findings[0].peak_ras, cut(detection)[0].findings[0].peak_ras, atol=1e-3
+        segmented(back)[0].findings[0].peak_ras,
+        segmented(detection)[0].findings[0].peak_ras,
+        atol=1e-3,
     )
     assert (
         again.layers["score"].GetDisplayNode().GetColorNode().GetName().startswith("Anomaly score")
     )
-    again.write_segmentation(*cut(back))
+    again.write_segmentation(*segmented(back))
 
 
-def test_several_patients_in_one_scene_do_not_touch_each_other(scene, detection):
+def test_several_patients_in_one_scene_are_independent(scene, detection):
     from BrainSSLAnomalyLib.scene import Results
 
     one, two = (
@@ -137,28 +139,19 @@ def test_several_patients_in_one_scene_do_not_touch_each_other(scene, detection)
         for n in ("FLAIR", "FLAIR of another")
     )
     for results in (one, two):
-        results.write_segmentation(*cut(detection))
-    assert len(Results.everything()) == 2 and not set(one.layers.values()) & set(
+        results.write_segmentation(*segmented(detection))
+    assert len(Results.all_in_scene()) == 2 and not set(one.layers.values()) & set(
         two.layers.values()
     )
-    two.remove()
-    assert Results.everything() == [one] and one.segmentation is not None
+    for node in (two.layers["score"], two.segmentation):
+        scene.RemoveNode(node)
+    assert Results.all_in_scene() == [one] and one.segmentation is not None
     assert one.reference is not None and len(one.layers) == 3
-
-
-def test_removing_results_leaves_the_scene_as_before_them(scene, scan_node, detection):
-    from BrainSSLAnomalyLib.scene import Results
-
-    before = node_ids(scene)
-    Results.write(detection, {Modality.FLAIR: scan_node}).write_segmentation(*cut(detection))
-    Results.everything()[0].remove()
-    left = {scene.GetNodeByID(i).GetClassName() for i in node_ids(scene) - before}
-    assert left <= {"vtkMRMLColorTableNode", "vtkMRMLSubjectHierarchyNode"}
 
 
 def test_slice_views_show_scan_and_two_maps_over_it(results, scene):
     import slicer
-    from BrainSSLAnomalyLib.scene import jump, show_layers, show_threshold
+    from BrainSSLAnomalyLib.scene import jump_to, show_layers, show_threshold
 
     composite = scene.AddNewNodeByClass("vtkMRMLSliceCompositeNode")
     view = scene.AddNode(slicer.vtkMRMLSliceNode())
@@ -178,7 +171,7 @@ def test_slice_views_show_scan_and_two_maps_over_it(results, scene):
     )
     show_threshold(score, None)
     assert not score.GetDisplayNode().GetApplyThreshold()
-    jump((-24, 30, 15))
+    jump_to((-24, 30, 15))
     assert view.GetSliceOffset() == pytest.approx(15)
 
 

@@ -1,4 +1,4 @@
-"""Scans are guessed from the scene and read where they stand; what cannot be used is refused before detection."""
+"""Scans are guessed from the scene and read in place; unusable ones are refused."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from BrainSSLAnomalyLib.core.study import Modality
 from support.slicer.optional import needed
-from support.slicer.scene_contents import add_scan, cut, hierarchy, mask_of, turned
+from support.slicer.scene_contents import add_scan, hierarchy, mask_of, segmented, turned
 
 needed("slicer")
 
 
-def test_a_scan_under_a_linear_transform_is_read_where_it_is_and_its_results_go_along(
+def test_a_scan_under_a_linear_transform_is_read_in_place_and_its_results_follow_it(
     scene, scan_node, detection
 ):
     import slicer
@@ -25,20 +25,21 @@ def test_a_scan_under_a_linear_transform_is_read_where_it_is_and_its_results_go_
     assert np.allclose(study.reference.volume.affine, matrix @ detection.reference.affine)
     moved = replace(detection, reference=study.reference.volume)
     results = Results.write(moved, {Modality.FLAIR: scan_node})
-    node = results.write_segmentation(*cut(moved))
+    node = results.write_segmentation(*segmented(moved))
     assert (
         results.layers["score"].GetTransformNodeID()
         == transform.GetID()
         == node.GetTransformNodeID()
     )
-    lesion = cut(results.detection())[0].findings[0]
+    lesion = segmented(results.detection())[0].findings[0]
     assert np.allclose(lesion.centroid_ras, (matrix @ [-24, 30, 15, 1])[:3], atol=1.5)
-    assert np.array_equal(mask_of(node, scan_node), cut(moved)[0].mask)
+    assert np.array_equal(mask_of(node, scan_node), segmented(moved)[0].mask)
 
 
 def test_a_scan_under_a_warp_is_refused_before_detection(scene, scan_node):
     import vtk
-    from BrainSSLAnomalyLib.scene import problem
+    from BrainSSLAnomalyLib.core.errors import UnsuitableScan
+    from BrainSSLAnomalyLib.scene import study_from_nodes
 
     warp = vtk.vtkThinPlateSplineTransform()
     points = vtk.vtkPoints()
@@ -50,7 +51,8 @@ def test_a_scan_under_a_warp_is_refused_before_detection(scene, scan_node):
     transform = scene.AddNewNodeByClass("vtkMRMLTransformNode", "warp")
     transform.SetAndObserveTransformToParent(warp)
     scan_node.SetAndObserveTransformNodeID(transform.GetID())
-    assert "not linear" in problem(scan_node)
+    with pytest.raises(UnsuitableScan, match="not linear"):
+        study_from_nodes({Modality.FLAIR: scan_node})
 
 
 def test_scans_on_different_grids_make_one_study(scene, detection):
@@ -78,7 +80,7 @@ def test_scans_on_different_grids_make_one_study(scene, detection):
         ("constant", "same value"),
     ],
 )
-def test_what_cannot_be_used_is_refused_in_one_sentence(scene, detection, what, words):
+def test_an_unusable_scan_is_refused_in_one_sentence(scene, detection, what, words):
     import slicer
     from BrainSSLAnomalyLib.core.errors import UnsuitableScan
     from BrainSSLAnomalyLib.core.study import Volume

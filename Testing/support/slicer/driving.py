@@ -1,4 +1,7 @@
-"""Driving the panel as a user would: real clicks, waiting for it, and screenshots where ``PANEL_PICTURES`` names a folder for them."""
+"""Driving the panel as a user would: real clicks, waiting for events, and pictures.
+
+Pictures are made where ``PANEL_PICTURES`` names a folder for them.
+"""
 
 from __future__ import annotations
 
@@ -6,29 +9,37 @@ import os
 import time
 from pathlib import Path
 
+LIMIT_SECONDS = 600.0
+"""Longest wait for an event, far beyond the usual: only a fault makes a test wait for so long."""
 
-def settle(seconds: float = 0.0) -> None:
+
+def settle() -> None:
+    """Handle the events that are waiting."""
     import slicer
 
-    end = time.monotonic() + seconds
     slicer.app.processEvents()
-    while time.monotonic() < end:
-        slicer.app.processEvents()
-        time.sleep(0.01)
 
 
-def until(true, seconds: float = 300.0) -> None:
+def until(condition, seconds: float = LIMIT_SECONDS) -> None:
+    """Handle events until a condition holds."""
     end = time.monotonic() + seconds
-    while not true():
+    settle()
+    while not condition():
         assert time.monotonic() < end, "waited in vain"
-        settle(0.05)
+        time.sleep(0.01)
+        settle()
+
+
+def rest(panel) -> None:
+    """Wait until the sliders have rested and mask and findings have followed."""
+    until(lambda: not panel.tuning._timer.isActive())
 
 
 def picture(panel, name: str) -> None:
     folder = os.environ.get("PANEL_PICTURES")
     if folder:
         Path(folder).mkdir(parents=True, exist_ok=True)
-        settle(0.1)
+        settle()
         panel.parent.grab().save(str(Path(folder) / f"{name}.png"))
 
 

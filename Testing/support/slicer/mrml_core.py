@@ -1,4 +1,4 @@
-"""Brings up the real MRML core of Slicer (wheel ``slicer-core``) without Qt, as the application would, for tests."""
+"""Brings up the real MRML core of Slicer (wheel ``slicer-core``) without Qt."""
 
 from __future__ import annotations
 
@@ -32,7 +32,10 @@ class Module:
 
 
 def start() -> Any:
-    """Scene, application logic and module logics; ``slicer.mrmlScene`` and ``slicer.modules`` work afterwards. Once a process."""
+    """Return ``slicer`` with scene, application logic and module logics.
+
+    ``slicer.mrmlScene`` and ``slicer.modules`` work afterwards. Starts once a process.
+    """
     import slicer
     import vtk
 

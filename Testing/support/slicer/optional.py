@@ -10,13 +10,15 @@ import pytest
 
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 _WHERE = {
-    "slicer": "the wheel slicer-core is not installed or lacks a system library; make test installs it where it can be had",
-    "PySide6.QtWidgets": "PySide6-Essentials is not installed or lacks a library (Debian: libegl1 libxkbcommon0 libdbus-1-3)",
+    "slicer": "the wheel slicer-core is not installed or lacks a system library; make test "
+    "installs it where there is one",
+    "PySide6.QtWidgets": "PySide6-Essentials is not installed or lacks a library (Debian: libegl1 "
+    "libxkbcommon0 libdbus-1-3)",
 }
 
 
 def needed(name: str) -> Any:
-    """The module, or a skip of the whole test module."""
+    """Return the module, or skip the whole test module."""
     try:
         return importlib.import_module(name)
     except ImportError as error:

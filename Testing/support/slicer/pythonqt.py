@@ -1,8 +1,9 @@
-"""PySide6 made to behave as PythonQt does inside Slicer, so that a panel that passes here is written for the real one.
+"""PySide6 made to behave as PythonQt does inside Slicer.
 
-PythonQt shows Qt properties as attributes (``slider.value``, never ``slider.value()``), connects signals by their C++ signature as
-text, gives string lists as tuples, and refuses new attributes on C++ objects. PySide6 does none of this by itself, and would let
-``widget.text = "x"`` pass in silence.
+A panel that passes here is written for the real one. PythonQt shows Qt properties as attributes
+(``slider.value``, never ``slider.value()``), connects signals by their C++ signature as text, gives
+string lists as tuples, and refuses new attributes on C++ objects. PySide6 does none of this by
+itself, and would let ``widget.text = "x"`` pass in silence.
 """
 
 from __future__ import annotations
@@ -131,7 +132,7 @@ def _signal(self: QObject, signature: str) -> tuple[str, str]:
 
 
 def connect(self: QObject, signal: Any, *rest: Any) -> Any:
-    """``connect("clicked()", f)``; PySide6's own form still works, since Slicer's Python layer uses it."""
+    """Connect as ``connect("clicked()", f)``; PySide6's form works too: Slicer's layer uses it."""
     if not isinstance(signal, str):
         return _connect_signal(self, signal, *rest)
     alias, text = _signal(self, signal)
@@ -170,7 +171,7 @@ def _classes() -> dict[str, type]:
 
 
 class UiLoader(QtUiTools.QUiLoader):
-    """Loads a .ui file with the stand-ins, and makes its connections, whose MRML arguments Qt does not know."""
+    """Loads a .ui file with the stand-ins, and makes its connections, also those of MRML nodes."""
 
     def createWidget(self, class_name: str, parent: Any = None, name: str = "") -> Any:
         if class_name not in WIDGETS:
@@ -206,9 +207,10 @@ class UiLoader(QtUiTools.QUiLoader):
 
 
 def _spare_references() -> None:
-    """PySide6 6.12 gives back one reference too many to None, True and False when a property is absent or a signal is emitted.
+    """Give None, True and False some references to spare.
 
-    Before Python 3.12, where these live for ever, that ends the process sooner or later, so they get some to spare.
+    PySide6 6.12 gives back one too many when a property is absent or a signal is emitted. Before
+    Python 3.12, where these objects live for ever, that ends the process sooner or later.
     """
     if sys.version_info < (3, 12):
         for constant in (None, True, False):

@@ -1,7 +1,9 @@
-"""Real slice and 3-D views of Slicer, rendered without a screen: ``python rendered_views.py OUT [FLAIR_FILE]``.
+"""Real slice and 3-D views of Slicer, rendered without a screen.
 
-Detects in the scan (or in the synthetic patient), puts the result into the scene as the panel does, and writes
-``axial.png``, ``coronal.png``, ``sagittal.png``, ``solid.png`` and a picture of all four. Needs EGL (Debian: libegl1 libgl1-mesa-dri).
+``python -m support.slicer.rendered_views OUT [FLAIR_FILE]``, in the folder ``Testing``, detects in
+the scan (or in the synthetic patient), writes the result into the scene as the panel does, and
+writes ``axial.png``, ``coronal.png``, ``sagittal.png``, ``solid.png`` and a picture of all four.
+Needs EGL (Debian: libegl1 libgl1-mesa-dri).
 """
 
 from __future__ import annotations
@@ -135,14 +137,14 @@ def render(detection: Any, scan: Any, legend: bool = False) -> dict[str, np.ndar
         scan: volume node of the reference.
         legend: with the colour legend.
     """
-    from BrainSSLAnomalyLib.scene import Results, jump, show_layers, show_threshold
+    from BrainSSLAnomalyLib.scene import Results, jump_to, show_layers, show_threshold
     from BrainSSLAnomalyLib.scene.maps import show_legend
     from BrainSSLAnomalyLib.scene.masks import show_surface
     from BrainSSLAnomalyLib.scene.session import Session
 
     results = Results.write(detection, {detection.modality: scan})
     session = Session(results)
-    node = session.show()
+    node = session.write()
     show_surface(node, True)
     planes = {
         "axial": ("Red", "Axial"),
@@ -151,11 +153,11 @@ def render(detection: Any, scan: Any, legend: bool = False) -> dict[str, np.ndar
     }
     views = {name: slice_view(*plane) for name, plane in planes.items()}
     show_layers(scan, [results.layers["score"]], 0.6)
-    show_threshold(results.layers["score"], session.level(session.settings))
+    show_threshold(results.layers["score"], session.lowest_level(session.settings))
     show_legend(results.layers["score"], legend)
     for view in views.values():
         view.logic.FitSliceToBackground()
-    jump(session.findings[0].peak_ras)
+    jump_to(session.findings[0].peak_ras)
     solid = solid_view()
     solid.renderer.SetBackground(0.75, 0.76, 0.9)
     solid.renderer.ResetCamera()

@@ -1,4 +1,4 @@
-"""What the tests put into an MRML scene, and how they read what stands in it."""
+"""What the tests put into an MRML scene, and how they read it."""
 
 from __future__ import annotations
 
@@ -60,6 +60,7 @@ def mask_of(node, reference):
     )
 
 
-def cut(detection, **threshold):
+def segmented(detection, **threshold):
+    """Return mask and findings of a detection, and the settings that made them."""
     settings = SegmentationSettings(ThresholdSettings(**threshold))
     return segment(detection, settings), settings

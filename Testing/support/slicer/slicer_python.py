@@ -1,4 +1,7 @@
-"""Slicer's Python layer for the panel: stand-ins of our own, or the real one where ``SLICER_SOURCE`` names a checkout of Slicer."""
+"""Slicer's Python layer for the panel.
+
+Stand-ins of our own, or the real one where ``SLICER_SOURCE`` names a checkout of Slicer.
+"""
 
 from __future__ import annotations
 
@@ -10,14 +13,26 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from support.project import PROJECT
-from support.slicer import mrml_core, pythonqt, widgets
+from support.slicer import (
+    mrml_core,
+    pythonqt,
+    slicer_packaging,
+    subject_hierarchy,
+    widgets,
+)
 
 MODULE = PROJECT / "BrainSSLAnomaly" / "BrainSSLAnomaly.py"
 SOURCE = os.environ.get("SLICER_SOURCE", "")
+SCRIPTED_MODULES = (
+    Path(SOURCE) / "Modules" / "Loadable" / "SubjectHierarchy" / "Widgets" / "Python"
+    if SOURCE
+    else Path(__file__).with_name("python")
+)
+"""What Slicer has on its path for scripted modules."""
 
 
 class App:
-    """Stands in for ``qSlicerApplication``: only what the panel and Slicer's own Python layer ask for."""
+    """Stands in for ``qSlicerApplication``: only what the panel and Slicer's Python layer use."""
 
     applicationName = "Slicer"
 
@@ -38,6 +53,9 @@ class App:
 
     def testingEnabled(self) -> bool:
         return True
+
+    def thread(self) -> Any:
+        return sys.modules["qt"].QThread.currentThread()
 
     def translate(self, context: str, text: str) -> str:
         return text
@@ -64,7 +82,7 @@ class WithinRange:
 
 
 def parameterNodeWrapper(cls: type) -> type:
-    """A class whose annotated members live in a parameter node and can be bound to widgets, as far as our panel goes."""
+    """Return the class with members that live in a parameter node and can be bound to widgets."""
     hints = typing.get_type_hints(cls, include_extras=True)
     defaults = {name: cls.__dict__.get(name) for name in hints}
 
@@ -148,7 +166,7 @@ def _connect_gui(self: Any, ui: Any) -> int:
             note: Any = note,
         ) -> None:
             value = widget.currentNode() if attribute is None else getattr(widget, attribute)
-            if isinstance(note, Choice):  # by its place, as Slicer does: the words may be others
+            if isinstance(note, Choice):  # by its place, as Slicer does
                 value = note.choices[value]
             if self._guis.get(tag):
                 setattr(self, name, value)
@@ -215,7 +233,10 @@ def _scripted_test() -> type:
 
 
 def start() -> Any:
-    """The module ``slicer`` with core, Qt and Python layer, ready to import the panel. Once a process."""
+    """Return ``slicer`` with core, Qt and Python layer, ready to import the panel.
+
+    Starts once a process.
+    """
     slicer = mrml_core.start()
     if hasattr(slicer, "app") and isinstance(slicer.app, App):
         return slicer
@@ -224,6 +245,11 @@ def start() -> Any:
     slicer.app = App()
     slicer.modules.brainsslanomaly = types.SimpleNamespace(path=str(MODULE), name="BrainSSLAnomaly")
     slicer.util.startupEnvironment = lambda: dict(os.environ)
+    sys.path.append(str(SCRIPTED_MODULES))
+    slicer.qSlicerSubjectHierarchyPluginHandler = subject_hierarchy.PluginHandler
+    slicer.qSlicerSubjectHierarchyScriptedPlugin = subject_hierarchy.scripted_plugin_class(
+        sys.modules["qt"]
+    )
     if SOURCE:
         slicer.__path__.insert(0, str(Path(SOURCE) / "Base" / "Python" / "slicer"))
         return slicer
@@ -242,4 +268,5 @@ def start() -> Any:
     for item in (Choice, WithinRange, parameterNodeWrapper):
         setattr(wrapper, item.__name__, item)
     sys.modules.update({m.__name__: m for m in (i18n, scripted, wrapper)})
+    slicer.packaging = sys.modules["slicer.packaging"] = slicer_packaging
     return slicer

@@ -1,10 +1,13 @@
-"""Stand-ins for the CTK and qMRML widgets of the panel: only what PythonQt shows of the real ones is public."""
+"""Stand-ins for the CTK and qMRML widgets of the panel.
+
+Only what PythonQt shows of the real ones is public.
+"""
 
 from __future__ import annotations
 
 import sys
 import types
-from typing import Any
+from typing import Any, ClassVar
 
 from PySide6 import QtCore, QtWidgets
 from PySide6.QtCore import Property, Qt, Signal, Slot
@@ -13,7 +16,7 @@ from support.slicer import pythonqt
 
 
 class ctkSliderWidget(QtWidgets.QWidget):
-    """Slider and spin box, kept together; values are rounded to the spin box's decimals, as CTK does."""
+    """Slider and spin box, kept together; values are rounded to the decimals, as CTK does."""
 
     valueChanged = Signal(float)
     STEPS = 1000
@@ -204,7 +207,7 @@ class qMRMLWidget(_Scened, QtWidgets.QWidget):
     """Root of a panel."""
 
     mrmlSceneChanged = Signal(object)
-    SIGNALS = {"mrmlSceneChanged(vtkMRMLScene*)": "mrmlSceneChanged"}
+    SIGNALS: ClassVar = {"mrmlSceneChanged(vtkMRMLScene*)": "mrmlSceneChanged"}
 
     def sceneSet(self) -> None:
         self.mrmlSceneChanged.emit(self.mrmlScene())
@@ -223,7 +226,7 @@ class qMRMLNodeComboBox(_Scened, QtWidgets.QWidget):
     """Chooses a node; follows the scene, selects nothing by itself."""
 
     currentNodeChanged = Signal(object)
-    SIGNALS = {
+    SIGNALS: ClassVar = {
         "currentNodeChanged(vtkMRMLNode*)": "currentNodeChanged",
         "currentNodeChanged(bool)": "currentNodeChanged",
     }
