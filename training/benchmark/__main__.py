@@ -1,4 +1,4 @@
-"""``python -m training.benchmark``: detect on every measuring case, and write the tables."""
+"""Measure detection on the test set: ``python -m training.benchmark``."""
 
 from __future__ import annotations
 
@@ -46,9 +46,9 @@ def main(
         Path | None, typer.Option(help="Write the results as JSON too.", show_default=False)
     ] = None,
 ) -> None:
-    """Measure detection with its default settings on every case that is kept for measuring only.
+    """Measure detection with its default settings on the test set and on healthy people.
 
-    Several detectors see the same cases in one run, which counts as one opening of the evaluation set.
+    Several detectors get the same cases in one run, which counts as one evaluation of the test set.
     """
     settings = DetectionSettings(anatomy=anatomy)
     cases = [c for c in [*patients(everything), *healthy()] if only in c.name]

@@ -1,9 +1,9 @@
-"""``python -m training.benchmark.ablation``: what each score, the fusion, the transformer and the test-time copies are worth.
+"""What each score, the fusion, the transformer and the test-time copies are worth.
 
-And what the network makes of each kind of synthetic anomaly, one of which it was never trained on.
-
-Synthetic patients from label maps that training never saw, and real healthy scans with lesions put in; the seeds differ from those that
-the fusion was fitted on, the healthy scans that carry the lesions are the same few. The measuring cases are not opened.
+``python -m training.benchmark.ablation`` also measures each kind of synthetic anomaly, one of which
+the network was never trained on. It uses synthetic patients from held-out label maps, and real
+healthy scans with implanted lesions; the seeds differ from those that the fusion was fitted on, the
+healthy scans that carry the lesions are the same few. The test set is not evaluated.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ from .tables import END, START, format_markdown, format_number, rewrite
 
 TARGET = Path(__file__).resolve().parents[2] / "docs" / "ablation.md"
 FIRST_PATIENT, FIRST_IMPLANT = 12_000, 1_200
-"""Seeds; those of the fusion's fit lie below."""
+"""First seeds; those of the fusion's fit are smaller."""
 
 FUSED = "fusion"
 TEST_TIME, NO_TRANSFORMER = f"{FUSED}, test-time copies", f"{FUSED}, transformer bypassed"
@@ -65,20 +65,26 @@ SINGLE = {name.value: name for name in ScoreName if name is not ScoreName.FUSED}
 
 PAGE = f"""# Ablation
 
-{RESEARCH_USE} What each part is worth, measured where no patient's lesion is needed: on synthetic patients from label maps that training
-never saw, and on real healthy scans with lesions put in.
+{RESEARCH_USE} This page shows what each part contributes. It needs no patient:
+the scans are synthetic patients from held-out label maps, and real healthy scans with implanted
+lesions.
 
 ```sh
 python -m training.benchmark.ablation
 ```
 
-* **Scores**: each cell is the mean **average precision**, which needs no threshold, and after the stroke the mean **Dice** at the default
-  thresholds behind the score's own table of healthy scans. Below it the bootstrap interval of the average precision over patients, from 3
-  on. In the columns of healthy scans: median ml that the default thresholds mark.
-* The fusion's weights were fitted on other seeds of the same kinds (`training/build_model.py`), its real scans being the same ones.
-* *Transformer bypassed*: the same weights, its blocks left out, to see how much rests on them; not a network trained without.
-* **Kinds**: average precision over all voxels of slices of label maps that training never saw, one contrast shown; of the anomaly logit,
-  and of the reconstruction error (L1).
+How to read the tables:
+
+* **Scores**: mean **average precision**, which needs no threshold. After the stroke, mean **Dice**
+  at the default thresholds with the score's own exceedance table. Below, from three patients on,
+  the bootstrap interval of the average precision. In the columns of healthy scans: median ml marked
+  at the default thresholds.
+* The weights of the fusion were fitted on other seeds of the same kinds. Its real scans are the
+  same.
+* *Transformer bypassed*: the same weights without the transformer's blocks. It is not a network
+  trained without a transformer.
+* **Kinds**: average precision over all voxels of slices of held-out label maps, one contrast at a
+  time, for the anomaly logit and the reconstruction error (L1).
 
 {START}
 {END}
@@ -87,7 +93,13 @@ python -m training.benchmark.ablation
 
 @dataclass(frozen=True)
 class Figures:
-    """Of one variant on one patient; NaN where a healthy person has none, and ``found_ml`` where there are lesions."""
+    """Figures of one variant on one patient.
+
+    Attributes:
+        average_precision: NaN without lesions.
+        dice: NaN without lesions.
+        found_ml: volume marked; NaN with lesions.
+    """
 
     average_precision: float
     dice: float
@@ -95,7 +107,7 @@ class Figures:
 
 
 def measure(case: Case) -> list[tuple[str, str, Figures]]:
-    """Column, variant and figures, for every set of modalities of one patient."""
+    """Measure every set of modalities of one patient, as column, variant and figures."""
     draw, seed = case
     study, lesions = draw(seed)
     prepared = prepare_as_shipped(study)
@@ -104,7 +116,7 @@ def measure(case: Case) -> list[tuple[str, str, Figures]]:
         grid = prepared.reference
         truth = resample(lesions, grid.grid)[prepared.box] > 0.5
     kind = (
-        "real, lesions put in"
+        "real, implanted lesions"
         if draw is draw_implanted_patient
         else "synthetic"
         if truth is not None
@@ -123,7 +135,7 @@ def measure(case: Case) -> list[tuple[str, str, Figures]]:
 
 
 def format_table(rows: Sequence[tuple[str, str, Figures]]) -> str:
-    """A line for every variant, a column for every kind of patient."""
+    """Format a line for every variant and a column for every kind of patient."""
     cells: dict[tuple[str, str], list[Figures]] = defaultdict(list)
     for column, name, figures in rows:
         cells[name, column].append(figures)
@@ -142,14 +154,19 @@ def _cell(figures: Sequence[Figures]) -> str:
         return f"{np.median([f.found_ml for f in figures]):.2f} ml"
     precision = [f.average_precision for f in figures]
     between = bootstrap_interval(precision)
-    words = f"{format_number(float(np.mean(precision)))} / {format_number(float(np.mean([f.dice for f in figures])))}"
+    means = (float(np.mean(precision)), float(np.mean([f.dice for f in figures])))
+    words = " / ".join(format_number(mean) for mean in means)
     return words + (f" <br> {between[0]:.2f} to {between[1]:.2f}" if between else "")
 
 
 def _score_variants(
     prepared: PreparedStudy, chosen: tuple[Modality, ...]
 ) -> Iterator[tuple[str, ScoreName, NDArray[np.float32]]]:
-    """Name, the score whose table calibrates it, and how unusual each voxel of the box is."""
+    """Score the box with every variant.
+
+    Yields:
+        Name, the score whose table calibrates it, and its values in the box.
+    """
     zscores = compute_zscores(prepared)
     known = statistical_scores(prepared, {m: zscores[m] for m in chosen}, tuple(ScoreName))
     fused, parts = fusion(chosen), scores_needed(ScoreName.FUSED, chosen)
@@ -159,7 +176,8 @@ def _score_variants(
     ) -> Mapping:
         latent = tuple(n for n in LATENT_SCORES if n in wanted)
         predicted = predict_study(prepared, model, chosen, test_time=test_time, latent=latent)
-        return network_scores(predicted, known, wanted)
+        found: Mapping = network_scores(predicted, known, wanted)
+        return found
 
     plain = scores(shipped_model(), wanted=tuple(SINGLE.values()))
     yield from ((name, score, plain[score]) for name, score in SINGLE.items())
@@ -203,7 +221,8 @@ def _bypass_transformer() -> Model:
 def main(
     patients: Annotated[int, typer.Option(help="Synthetic patients, a third of them healthy.")] = 6,
     implants: Annotated[
-        int, typer.Option(help="Real healthy scans with lesions put in: FLAIR, T2 and T1 in turn.")
+        int,
+        typer.Option(help="Real healthy scans with implanted lesions: FLAIR, T2 and T1 in turn."),
     ] = 12,
     archive: Path = ARCHIVE,
     workers: int = 2,
@@ -220,12 +239,12 @@ def main(
     with process_pool(workers) as pool:
         for (draw, seed), found in zip(cases, pool.map(measure, cases), strict=True):
             rows += found
-            said = (
+            figures = (
                 f"{column} {f.average_precision:.2f}/{f.dice:.2f}"
                 for column, name, f in found
                 if name == FUSED
             )
-            typer.echo(f"{draw.__name__} {seed}: " + "; ".join(said), err=True)
+            typer.echo(f"{draw.__name__} {seed}: " + "; ".join(figures), err=True)
     left_out = read_config("anomaly_cpu")[0]
     assert isinstance(left_out, AnomalySettings)
     of_kinds = kinds.format_table(kinds.measure_kinds(read(archive)), left_out.slices.without)

@@ -1,7 +1,8 @@
-"""``python -m training.benchmark.anatomy``: the anatomy network on real scans whose brain or tissues are known.
+"""The anatomy network on real scans of known anatomy: ``python -m training.benchmark.anatomy``.
 
-The brain of the IXI calibration subjects as they are and made worse (6 mm slices, low contrast, turned by 20°, noisy), of a scan
-with its own mask, and of gliomas, where the tumour must not be cut out of the brain.
+It measures the brain of the IXI calibration subjects as they are and degraded (6 mm slices, low
+contrast, turned by 20°, noisy), of a scan with its own mask, and of gliomas, where the tumour must
+not be cut out of the brain.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ S = Structure
 
 
 def load_network(weights: Path | None) -> AnatomyPredictor:
-    """The shipped network, or one in training."""
+    """Load the shipped network, or one in training."""
     if weights is None:
         return anatomy_predictor(load_anatomy_network())
     network = AnatomyNetwork()
@@ -48,26 +49,26 @@ def load_network(weights: Path | None) -> AnatomyPredictor:
     return anatomy_predictor(network.eval())
 
 
-def looked(predictor: AnatomyPredictor, scan: Volume) -> Parcellation:
-    """What is seen in a scan on any grid."""
+def parcellate(predictor: AnatomyPredictor, scan: Volume) -> Parcellation:
+    """Predict the parcellation of a scan on any grid."""
     return predict_parcellation(predictor, [canonical_copy(scan, STRUCTURE_SPACING_MM)])
 
 
-def brain_of(seen: Parcellation, grid: Volume, world: NDArray | None = None) -> NDArray[np.bool_]:
-    """The brain mask on another grid, from what was seen alone; `prepare` fits it to the intensities too."""
-    mask = mask_from_probability(seen.intracranial).astype(np.float32)
-    return (
-        resample(
-            Volume(ndimage.gaussian_filter(mask, 0.7), seen.affine),
-            grid.grid,
-            world,
-        )
-        > 0.5
-    )
+def resample_brain(
+    parcellation: Parcellation, grid: Volume, world: NDArray | None = None
+) -> NDArray[np.bool_]:
+    """Return the brain mask on another grid, from the parcellation alone.
+
+    `prepare` fits it to the intensities too.
+    """
+    mask = mask_from_probability(parcellation.intracranial).astype(np.float32)
+    smooth = Volume(ndimage.gaussian_filter(mask, 0.7), parcellation.affine)
+    brain: NDArray[np.bool_] = resample(smooth, grid.grid, world) > 0.5
+    return brain
 
 
-def worsened(scan: Volume) -> Iterator[tuple[str, Volume]]:
-    """The scan as it is, and as worse scanners and patients give it."""
+def degrade(scan: Volume) -> Iterator[tuple[str, Volume]]:
+    """Yield the scan as it is, and as worse scanners and patients give it."""
     rng = np.random.default_rng(0)
     yield "as it is", scan
     canonical = canonical_copy(scan, 1.5)
@@ -110,41 +111,40 @@ TISSUES: dict[str, tuple[tuple[Structure, ...], tuple[int, ...]]] = {
     ),
     "left hemisphere": ((S.LEFT_WHITE, S.LEFT_CORTEX), (*range(82, 95, 2), *range(101, 208, 2))),
 }
-"""What is called alike here and in the automatic segmentations (MUSE codes)."""
+"""Name → structures, and MUSE codes."""
 
 
-def ixi(predictor: AnatomyPredictor, count: int) -> Iterator[tuple[str, str]]:
-    """Brain in five guises, and tissues, of the calibration subjects."""
+def measure_ixi(predictor: AnatomyPredictor, count: int) -> Iterator[tuple[str, str]]:
+    """Yield figures of healthy whole heads: brain in every condition, and tissues."""
     brains: dict[str, list[float]] = {}
     tissues: dict[str, list[float]] = {name: [] for name in TISSUES}
     seconds = []
-    for path in sorted((DATA / "healthy" / "ixi_t1_2mm" / "calibration").glob("*_T1.nii.gz"))[
-        :count
-    ]:
-        labels = load(
-            next(
-                (DATA / "labels" / "ixi_dlmuse_2mm" / "calibration").glob(
-                    path.name.removesuffix("_T1.nii.gz") + "*"
-                )
-            )
-        )
+    scans = sorted((DATA / "healthy" / "ixi_t1_2mm" / "calibration").glob("*_T1.nii.gz"))
+    segmentations = DATA / "labels" / "ixi_dlmuse_2mm" / "calibration"
+    for path in scans[:count]:
+        labels = load(next(segmentations.glob(path.name.removesuffix("_T1.nii.gz") + "*")))
         known = fill_intracranial(labels)
-        for guise, scan in worsened(load(path)):
+        for condition, scan in degrade(load(path)):
             start = time.perf_counter()
-            seen = looked(predictor, scan)
+            parcellation = parcellate(predictor, scan)
             seconds.append(time.perf_counter() - start)
             back: NDArray = (
                 scan.affine @ np.linalg.inv(labels.affine)
-                if guise == "turned by 20°"
+                if condition == "turned by 20°"
                 else np.eye(4)
             )
-            brains.setdefault(guise, []).append(dice(brain_of(seen, labels, back), known))
-            if guise == "as it is":
+            brain = resample_brain(parcellation, labels, back)
+            brains.setdefault(condition, []).append(dice(brain, known))
+            if condition == "as it is":
                 for name, (structures, codes) in TISSUES.items():
-                    part = Volume(seen.probability[list(structures)].sum(0), seen.affine)
+                    part = Volume(
+                        parcellation.probability[list(structures)].sum(0), parcellation.affine
+                    )
                     here = resample(part, labels.grid) > 0.5
                     tissues[name].append(dice(here, np.isin(labels.array, codes)))
-    for what, scores in ({f"brain, {guise}": v for guise, v in brains.items()} | tissues).items():
+    for what, scores in (
+        {f"brain, {condition}": v for condition, v in brains.items()} | tissues
+    ).items():
         yield (
             f"IXI calibration, n = {len(scores)}, {what}",
             f"median {np.median(scores):.3f}, worst {min(scores):.3f}",
@@ -152,8 +152,8 @@ def ixi(predictor: AnatomyPredictor, count: int) -> Iterator[tuple[str, str]]:
     yield "seconds a scan", f"{np.median(seconds):.1f}"
 
 
-def patients(predictor: AnatomyPredictor) -> Iterator[tuple[str, str]]:
-    """Brain masks that came with patients."""
+def measure_patients(predictor: AnatomyPredictor) -> Iterator[tuple[str, str]]:
+    """Yield figures of brain masks that came with patients."""
     case = EVALUATION / "ms_raw_12"
     common, to_common = (
         load(case / "brain_mask_common.nii.gz"),
@@ -166,30 +166,31 @@ def patients(predictor: AnatomyPredictor) -> Iterator[tuple[str, str]]:
             own = np.linalg.inv(
                 ras_matrix(sitk.ReadTransform(str(case / f"{modality.key}_to_flair.txt")))
             )
-        seen = brain_of(looked(predictor, scan), scan)
+        brain = resample_brain(parcellate(predictor, scan), scan)
         ways = [
             w @ o for w in (to_common, np.linalg.inv(to_common)) for o in (own, np.linalg.inv(own))
         ]
-        best = max(dice(seen, resample(common, scan.grid, w) > 0.5) for w in ways)
+        best = max(dice(brain, resample(common, scan.grid, w) > 0.5) for w in ways)
         yield f"ms_raw_12, {modality.value}, brain", f"{best:.3f}"
     for name in ("glioma_0001", "glioma_0003"):
         scan = read_scan(EVALUATION / name / "flair.nii.gz", Modality.FLAIR).volume
-        seen = brain_of(looked(predictor, scan), scan)
+        brain = resample_brain(parcellate(predictor, scan), scan)
         known, lesion = (
             load(EVALUATION / name / f"{n}.nii.gz").array > 0
             for n in ("brain_mask", "mask_classes")
         )
+        inside = (brain & lesion).sum() / lesion.sum()
         yield (
             f"{name}, FLAIR, brain",
-            f"{dice(seen, known):.3f}, {(seen & lesion).sum() / lesion.sum():.3f} of the lesion inside",
+            f"{dice(brain, known):.3f}, {inside:.3f} of the lesion inside",
         )
 
 
 def main(weights: Path | None = None, subjects: int = 20) -> None:
-    """Print every figure as it comes; of the shipped network, or of other ``--weights``."""
-    look = load_network(weights)
+    """Print every figure as it comes, of the shipped network or of other ``--weights``."""
+    predictor = load_network(weights)
     typer.echo("| what | Dice |\n| --- | --- |")
-    for figures in (ixi(look, subjects), patients(look)):
+    for figures in (measure_ixi(predictor, subjects), measure_patients(predictor)):
         for what, value in figures:
             typer.echo(f"| {what} | {value} |")
 

@@ -1,4 +1,4 @@
-"""What is measured on: patients with known lesions, and healthy people."""
+"""The test set, patients with known lesions, and healthy people."""
 
 from __future__ import annotations
 
@@ -22,9 +22,11 @@ class Case:
     """One patient with one set of modalities.
 
     Attributes:
-        name, group: for the table.
+        name: for the table.
+        group: for the table.
         scans: modality → file.
-        truth: file in which everything above 0 is lesion, on the grid of the reference; None for a healthy person.
+        truth: file in which everything above 0 is lesion, on the grid of the reference; None for a
+            healthy person.
     """
 
     name: str
@@ -34,15 +36,15 @@ class Case:
 
     @property
     def contrasts(self) -> str:
-        """E.g. ``FLAIR+T2+T1``."""
+        """The modalities, e.g. ``FLAIR+T2+T1``."""
         return "+".join(m.value for m in self.scans)
 
     def study(self) -> Study:
-        """Read through the same door as users' scans."""
+        """Read the study as users' scans are read."""
         return Study({m: read_scan(path, m) for m, path in self.scans.items()})
 
     def lesion(self) -> NDArray[np.bool_] | None:
-        """(k, j, i) bool."""
+        """Read the lesion, (k, j, i) bool."""
         return None if self.truth is None else load(self.truth).array > 0
 
 
@@ -64,7 +66,7 @@ _SUBSETS = ((F,), (T2,), (T1,), (T2, T1), (F, T2, T1))
 
 
 def patients(everything: bool = False) -> Iterator[Case]:
-    """Patients with FLAIR alone, or with every set of modalities that is reported."""
+    """Yield patients with FLAIR alone, or with every set of modalities that is reported."""
     for name, group, truth, there in _PATIENTS:
         for subset in _SUBSETS if everything else _SUBSETS[:1]:
             if set(subset) <= set(there):
@@ -73,7 +75,11 @@ def patients(everything: bool = False) -> Iterator[Case]:
 
 
 def healthy(calibration: int = 5) -> Iterator[Case]:
-    """Healthy people: single scans of other scanners, and some of the IXI subjects that set the T1 calibration."""
+    """Yield healthy people.
+
+    They are single scans of other scanners, and some of the IXI subjects that set the T1
+    calibration.
+    """
     single = DATA / "healthy" / "singles"
     for name, modality in (("b", F), ("c", T2), ("d", T1)):
         yield Case(

@@ -1,20 +1,21 @@
-"""``python -m training.benchmark.embedding_picture``: what the network's embeddings of whole scans look like, healthy and not.
+"""A picture of the embeddings of whole scans: ``python -m training.benchmark.embedding_picture``.
 
-A PCA of healthy embeddings alone, so that anomalies lie where healthy variation puts them, on the left as they are and on the right
-around the healthy mean of each contrast; and the AUROC of their Mahalanobis distance (`scan_embeddings`). Scans of patients are shown
-with ``--evaluation`` alone: the measuring set is opened on purpose or not at all.
+A PCA of healthy embeddings alone shows anomalies where healthy variation puts them: on the left as
+they are, on the right around the healthy mean of each contrast. The AUROC of their Mahalanobis
+distance is printed (`data.embeddings`). Patients are added with ``--evaluation`` alone, since that
+evaluates the test set.
 """
 
 from __future__ import annotations
 
 import io
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
 import typer
+from BrainSSLAnomalyLib.core.files import write_bytes
 from BrainSSLAnomalyLib.core.study import Modality
 from numpy.typing import NDArray
 
@@ -46,7 +47,10 @@ MARKERS = {Modality.FLAIR: "^", Modality.T2: "s", Modality.T1: "o"}
 
 
 def draw_picture(scans: Sequence[ScanEmbedding]) -> bytes:
-    """A PNG: the first two principal components of healthy embeddings, as they are and around the healthy mean of each contrast."""
+    """Draw the first two principal components of healthy embeddings, as a PNG.
+
+    They are drawn as they are, and around the healthy mean of each contrast.
+    """
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 
@@ -96,7 +100,11 @@ def draw_picture(scans: Sequence[ScanEmbedding]) -> bytes:
 def _project(
     embeddings: NDArray[np.float32], healthy: Sequence[bool]
 ) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
-    """(n, 2) places on the first two principal components of the healthy ones, and the share of their variance that each explains."""
+    """Project embeddings on the first two principal components of the healthy ones.
+
+    Returns:
+        (n, 2) places, and the share of the healthy variance that each component explains.
+    """
     from sklearn.decomposition import PCA
 
     fitted = PCA(2, random_state=0).fit(embeddings[np.asarray(healthy)])
@@ -106,22 +114,22 @@ def _project(
 def main(
     target: Annotated[Path, typer.Option(help="The picture.")] = PICTURE,
     real: Annotated[int, typer.Option(help="Real healthy T1.")] = 10,
-    made: Annotated[
+    synthetic: Annotated[
         int, typer.Option(help="Synthetic healthy patients; twice as many with lesions.")
     ] = 3,
-    lesions: Annotated[int, typer.Option(help="Healthy scans with lesions put in.")] = 9,
+    lesions: Annotated[int, typer.Option(help="Healthy scans with implanted lesions.")] = 9,
     quick: Annotated[
         bool, typer.Option("--quick", help="One or two of everything, to try it.")
     ] = False,
     evaluation: Annotated[
         bool,
-        typer.Option("--evaluation", help="Show patients too: an opening of the measuring set."),
+        typer.Option("--evaluation", help="Show patients too: an evaluation of the test set."),
     ] = False,
     workers: int = 2,
 ) -> None:
     """Draw the picture and print the AUROC."""
-    real, made, lesions = (2, 1, 1) if quick else (real, made, lesions)
-    todo = list(list_scans(real, made, lesions, evaluation))
+    real, synthetic, lesions = (2, 1, 1) if quick else (real, synthetic, lesions)
+    todo = list(list_scans(real, synthetic, lesions, evaluation))
     if workers > 1:
         with process_pool(workers) as pool:
             scans = [p for found in pool.map(embed_scans, todo) for p in found]
@@ -129,9 +137,7 @@ def main(
         scans = [p for task in todo for p in embed_scans(task)]
     far = mahalanobis_distances(scans)
     target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f".partial-{target.name}")
-    partial.write_bytes(draw_picture(scans))
-    os.replace(partial, target)
+    write_bytes(target, draw_picture(scans))
     patients = dict.fromkeys(p.group for p in scans if p.group not in (*HEALTHY, *ANOMALOUS))
     typer.echo("AUROC of the Mahalanobis distance:")
     for ill, healthy in (
@@ -145,8 +151,9 @@ def main(
             for groups in (ill, healthy)
         )
         if first and second:
-            names = f"{' and '.join(ill)} ({len(first)}) against {' and '.join(healthy)} ({len(second)})"
-            typer.echo(f"{auroc(first, second):.2f} {names}")
+            names = f"{' and '.join(ill)} ({len(first)})"
+            others = f"{' and '.join(healthy)} ({len(second)})"
+            typer.echo(f"{auroc(first, second):.2f} {names} against {others}")
     typer.echo(f"{target}: {target.stat().st_size / 1000:.0f} kB")
 
 

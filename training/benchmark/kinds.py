@@ -1,7 +1,7 @@
-"""How well the shipped network marks each kind of synthetic anomaly, one contrast at a time; one kind it was never trained on.
+"""How well the shipped network marks each kind of synthetic anomaly, one contrast at a time.
 
-Slices of label maps that training never saw. What it makes of a kind never shown tells a network that has learned what is healthy from
-one that has learned a list.
+Slices of held-out label maps are used. One kind was never trained on: the figures of that kind tell
+a network that has learned what is healthy from one that has learned a list.
 """
 
 from __future__ import annotations
@@ -28,11 +28,14 @@ SEED = 17
 def measure_kinds(
     archive: LabelArchive, batches: int = 8
 ) -> dict[str, dict[tuple[Modality, str], float]]:
-    """Kind → contrast and ``logit`` or ``error`` → average precision over the voxels of all slices together.
+    """Measure average precision over the voxels of all slices together.
 
     Args:
-        archive: of label maps, whose last ones training has left out.
+        archive: of label maps, whose last ones are held out of training.
         batches: for every kind, of two slabs.
+
+    Returns:
+        Kind → contrast and ``logit`` or ``error`` → average precision.
     """
     network = load_model(Device.CPU).network
     found = {}
@@ -58,7 +61,7 @@ def measure_kinds(
 def format_table(
     found: dict[str, dict[tuple[Modality, str], float]], never_trained: tuple[str, ...]
 ) -> str:
-    """A line for every kind."""
+    """Format a line for every kind."""
     head = ["kind", *(f"{m.value}: logit / error" for m in MODALITIES)]
     lines = []
     for kind, figures in found.items():
@@ -73,7 +76,7 @@ def format_table(
 def _score_voxels(
     network: torch.nn.Module, batch: Batch, modality: Modality
 ) -> list[tuple[str, Tensor, Tensor]]:
-    """Both scores and the truth of the voxels in slices that have the contrast."""
+    """Return both scores and the truth of the voxels in slices that have the contrast."""
     at = CHANNELS.index(modality)
     there = batch.healthy[:, at].abs().amax((1, 2)) > 0
     present = torch.zeros_like(batch.present[there])

@@ -1,8 +1,9 @@
-"""Lesions counted instead of voxels.
+"""Lesion-wise counts.
 
-As in the WMH Segmentation Challenge (Kuijf et al., IEEE TMI 38, 2019): lesions are the 26-connected components of a mask, and one
-voxel of overlap is enough (IoU > 0). Sensitivity counts the lesions of the truth, precision those of the mask, so that a region
-that joins two lesions has detected both.
+As in the WMH Segmentation Challenge (Kuijf et al., IEEE TMI 38, 2019), lesions are the 26-connected
+components of a mask, and one voxel of overlap is enough (IoU > 0). Sensitivity counts the lesions
+of the truth, precision those of the mask, so that a region that joins two lesions has detected
+both.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 SMALL_ML = 0.1
-"""Lesions below this are counted apart too."""
+"""Lesions below this volume are also counted separately."""
 
 
 @dataclass(frozen=True)
@@ -23,8 +24,10 @@ class LesionWise:
     """Counts of one patient, or of several added up.
 
     Attributes:
-        lesions, detected: of the truth, and how many of them the mask touches.
-        regions, correct: of the mask, and how many of them touch the truth.
+        lesions: of the truth.
+        detected: lesions that the mask touches.
+        regions: of the mask.
+        correct: regions that touch the truth.
     """
 
     lesions: int
@@ -53,9 +56,10 @@ class LesionWise:
 def count_lesions(
     found: NDArray[np.bool_], truth: NDArray[np.bool_], voxel_ml: float
 ) -> dict[str, LesionWise]:
-    """Of ``all`` lesions, of the ``small`` ones below `SMALL_ML`, and of the ``large`` ones.
+    """Count ``all`` lesions, the ``small`` ones below `SMALL_ML`, and the ``large`` ones.
 
-    A lesion and a region are sized by their own volume; each is held against the whole of the other mask.
+    A lesion and a region are sized by their own volume; each is compared with the whole of the
+    other mask.
     """
     lesions, regions = _label_components(truth, found), _label_components(found, truth)
 
@@ -74,7 +78,7 @@ def count_lesions(
 
 
 def pool_counts(several: Iterable[LesionWise]) -> LesionWise:
-    """The lesions of several patients as if of one."""
+    """Add the counts of several patients."""
     counts = [(s.lesions, s.detected, s.regions, s.correct) for s in several]
     return LesionWise(*(sum(column) for column in zip(*counts, strict=True)))
 
@@ -82,7 +86,7 @@ def pool_counts(several: Iterable[LesionWise]) -> LesionWise:
 def _label_components(
     mask: NDArray[np.bool_], other: NDArray[np.bool_]
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Of each component of a mask: number of voxels, and whether it touches the other mask."""
+    """Return the number of voxels of each component of a mask, and whether it touches the other."""
     labels, count = cc3d.connected_components(mask, connectivity=26, return_N=True)
     size = np.bincount(labels[mask], minlength=count + 1)[1:]
     return size, np.bincount(labels[mask & other], minlength=count + 1)[1:] > 0

@@ -19,18 +19,25 @@ from .lesionwise import LesionWise, count_lesions
 
 @dataclass(frozen=True)
 class Measured:
-    """Of one case.
+    """Figures of one case.
 
     Attributes:
-        detector: what was asked for.
-        used: what computed the score; another name than ``detector`` where that left the choice open.
-        lesion_ml, found_ml: volumes of truth and of the mask at the default settings.
+        case: its name.
+        group: of the case.
+        contrasts: of the case.
+        detector: in the settings.
+        used: what computed the score; another name than ``detector`` where that left the choice
+            open.
+        lesion_ml: volume of the truth.
+        found_ml: volume of the mask at the default settings.
         dice: of that mask. NaN where there is no lesion.
-        best_dice: of the best cut of the score for this case, which nobody can know in advance.
+        best_dice: of the best cut of the score for this case, which is unknown in practice.
         average_precision: of the score over the whole image.
         lesionwise: of ``all``, ``small`` and ``large`` lesions, of that mask.
         outside_ml: lesion outside the brain mask.
+        findings: their number.
         scan_score: 0 to 1, how unusual the scan is as a whole.
+        p_value: of the scan.
         seconds: from scans in memory to findings.
         peak_gb: largest resident memory of a fresh process.
     """
@@ -55,21 +62,28 @@ class Measured:
 
     @property
     def healthy(self) -> bool:
-        """No lesion: everything found is a false positive."""
+        """Whether there is no lesion, so that everything found is a false positive."""
         return self.lesion_ml == 0
 
 
 def try_measure(job: tuple[Case, DetectionSettings]) -> Measured | str:
-    """`measure`, or in a sentence why it failed: one case must not cost the others, which are opened only so often."""
+    """Measure a case, or return in a sentence why that failed.
+
+    One case must not cost the others: the test set is evaluated only so often.
+    """
     case, settings = job
     try:
         return measure(case, settings)
     except Exception as error:  # whatever goes wrong in a detector
-        return f"{case.name} ({case.contrasts}, {settings.detector.value}): {type(error).__name__}, {error}"
+        name = f"{case.name} ({case.contrasts}, {settings.detector.value})"
+        return f"{name}: {type(error).__name__}, {error}"
 
 
 def measure(case: Case, settings: DetectionSettings) -> Measured:
-    """Detect, threshold with the defaults, and compare. Call in a fresh process: the memory is that of the process."""
+    """Detect, threshold with the defaults, and compare with the truth.
+
+    Call it in a fresh process: the memory is that of the process.
+    """
     study = case.study()
     start = time.perf_counter()
     detection = detect(study, settings)
@@ -102,20 +116,20 @@ def measure(case: Case, settings: DetectionSettings) -> Measured:
 
 
 def dice(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> float:
-    """2 |A ∩ B| / (|A| + |B|)."""
+    """Return 2 |A ∩ B| / (|A| + |B|)."""
     return float(2 * (a & b).sum() / max(1, a.sum() + b.sum()))
 
 
 def measure_score(score: NDArray[np.float32], truth: NDArray[np.bool_]) -> tuple[float, float]:
-    """Best Dice over all cuts of the score, and average precision. NaN without a lesion.
+    """Measure the best Dice over all cuts of a score, and its average precision.
 
-    Equal scores are cut together.
+    Equal scores are cut together. Both are NaN without a lesion.
     """
     if not truth.any():
         return float("nan"), float("nan")
     from sklearn.metrics import average_precision_score, precision_recall_curve
 
-    some = (score > 0) | truth  # the rest cannot be told apart and is never found
+    some = (score > 0) | truth  # the other voxels have equal scores and are never found
     precision, recall, _ = precision_recall_curve(truth[some], score[some])
     with np.errstate(divide="ignore", invalid="ignore"):
         f1 = np.nan_to_num(2 * precision * recall / (precision + recall))

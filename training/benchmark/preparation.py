@@ -1,4 +1,7 @@
-"""``python -m training.benchmark.preparation``: brain masks, co-registration and registration against what is known."""
+"""Brain masks, co-registration and registration: ``python -m training.benchmark.preparation``.
+
+They are measured against what is known of some scans.
+"""
 
 from __future__ import annotations
 
@@ -29,21 +32,25 @@ from .measures import dice
 
 
 def prepare_files(files: dict[Modality, Path], predictor: AnatomyPredictor | None) -> PreparedStudy:
-    """Read and prepare."""
+    """Read and prepare scans."""
     return prepare(Study({m: read_scan(p, m) for m, p in files.items()}), predictor=predictor)
 
 
 def fill_intracranial(labels: Volume) -> np.ndarray:
-    """Everything inside the outline of an automatic segmentation of the brain: closed by 6 mm and filled."""
+    """Fill the outline of an automatic segmentation, after closing it by 6 mm."""
     mask = labels.array > 0
     steps = round(6 / labels.spacing[0])
     wide = np.pad(mask, steps)
     closed = ndimage.binary_closing(wide, iterations=steps)
-    return ndimage.binary_fill_holes(closed)[steps:-steps, steps:-steps, steps:-steps]
+    filled: np.ndarray = ndimage.binary_fill_holes(closed)
+    return filled[steps:-steps, steps:-steps, steps:-steps]
 
 
 def measure_raw_scan(predictor: AnatomyPredictor | None) -> Iterator[tuple[str, str]]:
-    """The scan as it left the scanner: brain mask, and its own transforms between the modalities."""
+    """Yield figures of a scan as it left the scanner.
+
+    They are of the brain mask, and of the transforms between modalities.
+    """
     case = EVALUATION / "ms_raw_12"
     f, t1, t2 = Modality.FLAIR, Modality.T1, Modality.T2
     result = prepare_files({m: case / f"{m.key}.nii.gz" for m in (f, t1, t2)}, predictor)
@@ -80,7 +87,7 @@ def measure_raw_scan(predictor: AnatomyPredictor | None) -> Iterator[tuple[str, 
 
 
 def measure_gliomas(predictor: AnatomyPredictor | None) -> Iterator[tuple[str, str]]:
-    """Stripped scans: the mask that came with them."""
+    """Yield figures of stripped scans, against the masks that came with them."""
     for name in ("glioma_0001", "glioma_0003"):
         result = prepare_files({Modality.FLAIR: EVALUATION / name / "flair.nii.gz"}, predictor)
         known = load(EVALUATION / name / "brain_mask.nii.gz").array > 0
@@ -88,7 +95,7 @@ def measure_gliomas(predictor: AnatomyPredictor | None) -> Iterator[tuple[str, s
 
 
 def measure_ixi(predictor: AnatomyPredictor | None, count: int) -> Iterator[tuple[str, str]]:
-    """Healthy whole heads: the outline of their automatic segmentation."""
+    """Yield figures of healthy whole heads, against the outline of their automatic segmentation."""
     scores = []
     for path in sorted((DATA / "healthy" / "ixi_t1_2mm" / "calibration").glob("*_T1.nii.gz"))[
         :count
@@ -111,7 +118,10 @@ def measure_ixi(predictor: AnatomyPredictor | None, count: int) -> Iterator[tupl
 
 
 def measure_likeness() -> Iterator[tuple[str, str]]:
-    """How far every scan of a patient or a healthy person looks like a brain in its contrast; phantoms are in the tests."""
+    """Yield how much every scan resembles a brain in its contrast.
+
+    Phantoms are in the tests.
+    """
     template = load_template()
     found: dict[Modality, list[float]] = {}
     for case in (*patients(everything=True), *healthy(2)):

@@ -1,4 +1,4 @@
-"""What one run has measured, as a JSON file."""
+"""The results of one run, as a JSON file."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class Results:
-    """Of one run.
+    """Results of one run.
 
     Attributes:
         rows: every case with every detector.
@@ -39,14 +39,17 @@ class Results:
 
 
 def write(path: Path, results: Results) -> None:
-    """Whole or not at all. Lesion-wise figures stand beside their counts, for other readers; NaN is null."""
+    """Write results, whole or not at all.
+
+    Lesion-wise figures stand beside their counts, for other readers; NaN is null.
+    """
     content = {"format": FORMAT, **asdict(results), "rows": [_row(m) for m in results.rows]}
     path.parent.mkdir(parents=True, exist_ok=True)
     write_text(path, json.dumps(_plain(content), indent=2, allow_nan=False) + "\n")
 
 
 def read(path: Path) -> Results:
-    """What `write` wrote.
+    """Read what `write` wrote.
 
     Raises:
         BadResults: unreadable, or written by something else.
@@ -83,7 +86,7 @@ def _measured(row: dict[str, Any]) -> Measured:
 
 
 def _plain(value: Any) -> Any:
-    """NaN as None, all the way down."""
+    """Replace NaN by None at any depth."""
     if isinstance(value, dict):
         return {k: _plain(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):

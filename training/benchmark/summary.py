@@ -1,4 +1,7 @@
-"""Figures of groups of patients: means with bootstrap intervals, false positives of healthy people, AUROC of scans."""
+"""Figures of groups of patients.
+
+They are means with bootstrap intervals, false positives of healthy people, and the AUROC of scans.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ from .measures import Measured
 
 RESAMPLES, SEED, LEVEL = 9999, 0, 0.95
 FEWEST = 3
-"""Below this many patients no interval is given."""
+"""Number of patients below which no interval is given."""
 
 ALL_PATIENTS, ALL_HEALTHY = "all patients", "all healthy"
 
@@ -23,10 +26,19 @@ class Group:
     """One group with one set of modalities and one detector. NaN where there is nothing to average.
 
     Attributes:
+        group: its name.
+        contrasts: the set of modalities.
+        detector: its name.
         n: number of patients.
-        dice, dice_interval: mean at the default thresholds, and its interval; None below `FEWEST` patients.
-        best_dice, average_precision, sensitivity, precision, f1: means over the patients that have them; the last three lesion-wise.
-        small, large: lesion-wise counts of all patients together.
+        dice: mean at the default thresholds.
+        dice_interval: of that mean; None below `FEWEST` patients.
+        best_dice: mean of the best cuts.
+        average_precision: mean.
+        sensitivity: lesion-wise mean over the patients that have it.
+        precision: lesion-wise mean over the patients that have it.
+        f1: lesion-wise mean over the patients that have it.
+        small: lesion-wise counts of all patients together.
+        large: lesion-wise counts of all patients together.
         false_positive_ml: median of what is marked in healthy people.
     """
 
@@ -48,10 +60,13 @@ class Group:
 
 @dataclass(frozen=True)
 class ScanLevel:
-    """How well the scan score tells patients from healthy people.
+    """How well the scan score separates patients from healthy people.
 
     Attributes:
-        patients, healthy: how many.
+        contrasts: the set of modalities.
+        detector: its name.
+        patients: how many.
+        healthy: how many.
         auroc: NaN where either is missing.
     """
 
@@ -63,7 +78,7 @@ class ScanLevel:
 
 
 def bootstrap_interval(values: Sequence[float]) -> tuple[float, float] | None:
-    """Percentile bootstrap of the mean over patients, or None below `FEWEST`."""
+    """Return the percentile bootstrap interval of the mean, or None below `FEWEST` patients."""
     if len(values) < FEWEST:
         return None
     found = bootstrap(
@@ -78,7 +93,10 @@ def bootstrap_interval(values: Sequence[float]) -> tuple[float, float] | None:
 
 
 def auroc(patients: Sequence[float], healthy: Sequence[float]) -> float:
-    """Probability that a patient scores above a healthy person, ties counting half. NaN where either is missing."""
+    """Return the probability that a patient scores above a healthy person.
+
+    Ties count half. It is NaN where either is missing.
+    """
     if not patients or not healthy:
         return float("nan")
     from sklearn.metrics import roc_auc_score
@@ -87,7 +105,10 @@ def auroc(patients: Sequence[float], healthy: Sequence[float]) -> float:
 
 
 def summarise_groups(rows: Sequence[Measured]) -> list[Group]:
-    """Every group with every set of modalities and detector, in the order of the rows, and the groups together."""
+    """Summarise every group with every set of modalities and detector, and the groups together.
+
+    They are in the order of the rows.
+    """
     found = []
     for contrasts in _unique(m.contrasts for m in rows):
         here = [m for m in rows if m.contrasts == contrasts]
@@ -97,7 +118,7 @@ def summarise_groups(rows: Sequence[Measured]) -> list[Group]:
 
 
 def summarise_scans(rows: Sequence[Measured]) -> list[ScanLevel]:
-    """All patients against all healthy people scanned with the same modalities."""
+    """Compare all patients with all healthy people scanned with the same modalities."""
     found = []
     for contrasts in _unique(m.contrasts for m in rows):
         for of in _by_detector([m for m in rows if m.contrasts == contrasts]):
@@ -113,7 +134,7 @@ def summarise_scans(rows: Sequence[Measured]) -> list[ScanLevel]:
 
 
 def _group(name: str, rows: Sequence[Measured]) -> Group:
-    """Of one detector and one set of modalities."""
+    """Summarise rows of one detector and one set of modalities."""
     dice = [m.dice for m in rows if not m.healthy]
     healthy = [m.found_ml for m in rows if m.healthy]
     all_lesions = [m.lesionwise["all"] for m in rows if not m.healthy]
@@ -136,7 +157,10 @@ def _group(name: str, rows: Sequence[Measured]) -> Group:
 
 
 def _groups(rows: Sequence[Measured]) -> Iterator[tuple[str, list[Measured]]]:
-    """Patients and then healthy people: each group, and all together where there are several."""
+    """Yield patients and then healthy people.
+
+    Each group is yielded, and all together where there are several.
+    """
     for together, well in ((ALL_PATIENTS, False), (ALL_HEALTHY, True)):
         members = [m for m in rows if m.healthy is well]
         names = _unique(m.group for m in members)
@@ -151,7 +175,7 @@ def _by_detector(rows: Sequence[Measured]) -> Iterator[list[Measured]]:
 
 
 def _unique(names: Iterable[str]) -> list[str]:
-    """Each once, in order."""
+    """Return each name once, in order."""
     return list(dict.fromkeys(names))
 
 

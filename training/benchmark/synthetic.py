@@ -1,9 +1,10 @@
-"""``python -m training.benchmark.synthetic``: what the default thresholds were chosen on.
+"""The default thresholds on synthetic patients: ``python -m training.benchmark.synthetic``.
 
-Synthetic patients (`synthesis.patients`) from label maps that training never saw, and real healthy scans with lesions put in
-(`synthesis.implanted`), each looked at by `detect`, cut at every pair of levels. Seeds differ from those of the fusion, of the healthy
-tables and of the ablation. The real healthy scans are those of the healthy tables, which say how much lies above one level, but not how
-much of that hangs together with something above another.
+The thresholds were chosen on these: synthetic patients (`synthesis.patients`) from held-out label
+maps, and real healthy scans with implanted lesions (`synthesis.implanted`), each detected and cut
+at every pair of levels. Seeds differ from those of the fusion, of the exceedance tables and of the
+ablation. The real healthy scans are those of the exceedance tables, which state how much lies above
+one level, but not how much of that is connected with something above another.
 """
 
 from __future__ import annotations
@@ -46,20 +47,20 @@ CUTS = tuple(
 """Seed and lower level of hysteresis."""
 
 FIRST_PATIENT, FIRST_IMPLANT = 5000, 600
-"""Of the seeds."""
+"""First seeds."""
 
 Figures = tuple[str, str, bool, list[float]]
 """Kind, contrasts, whether there are lesions, and Dice (or false-positive ml) at each of `CUTS`."""
 
 
 def calibration(number: int) -> tuple[Study, None]:
-    """A real healthy scan."""
+    """Read a real healthy scan."""
     _, study = next(islice(list_healthy_studies(0, 0), number, None))
     return study(), None
 
 
 def measure(detector: DetectorName, case: Case) -> list[Figures]:
-    """One patient, by each of `SETS` that it has."""
+    """Measure one patient with each of `SETS` that it has."""
     draw, seed = case
     study, lesions = draw(seed)
     return [
@@ -67,15 +68,15 @@ def measure(detector: DetectorName, case: Case) -> list[Figures]:
             draw.__name__,
             table_key(chosen),
             lesions is not None,
-            figures(Study({m: study.scans[m] for m in chosen}), lesions, detector),
+            measure_cuts(Study({m: study.scans[m] for m in chosen}), lesions, detector),
         )
         for chosen in SETS
         if set(chosen) <= set(study.scans)
     ]
 
 
-def figures(study: Study, lesions: Volume | None, detector: DetectorName) -> list[float]:
-    """Dice, or without lesions false-positive ml, at each of `CUTS`."""
+def measure_cuts(study: Study, lesions: Volume | None, detector: DetectorName) -> list[float]:
+    """Measure Dice, or without lesions false-positive ml, at each of `CUTS`."""
     detection = detect(study, DetectionSettings(detector=detector, explain=False))
     segmenter, grid = Segmenter(detection), detection.reference
     masks = [
@@ -88,30 +89,32 @@ def figures(study: Study, lesions: Volume | None, detector: DetectorName) -> lis
     return [dice(mask, truth) for mask in masks]
 
 
-def table(
+def format_table(
     kind: str, contrasts: str, ill: Sequence[Sequence[float]], healthy: Sequence[Sequence[float]]
 ) -> str:
-    """One line for every cut."""
+    """Format one line for every cut."""
     missing = [float("nan")] * len(CUTS)
     found = np.mean(ill, 0) if ill else missing
     wrong = np.median(healthy, 0) if healthy else missing
     worst = np.max(healthy, 0) if healthy else missing
-    return "\n".join(
-        f"| {kind} | {contrasts} | {high:g} over {low:g} | {d:.3f} (n {len(ill)}) | {ml:.2f}, {most:.2f} (n {len(healthy)}) |"
-        for (high, low), d, ml, most in zip(CUTS, found, wrong, worst, strict=True)
-    )
+    lines = []
+    for (high, low), mean, median, most in zip(CUTS, found, wrong, worst, strict=True):
+        figures = f"{mean:.3f} (n {len(ill)}) | {median:.2f}, {most:.2f} (n {len(healthy)})"
+        lines.append(f"| {kind} | {contrasts} | {high:g} over {low:g} | {figures} |")
+    return "\n".join(lines)
 
 
 def main(
     detector: DetectorName = DetectorName.AUTO,
     patients: Annotated[int, typer.Option(help="Synthetic ones, a third of them healthy.")] = 15,
     implants: Annotated[
-        int, typer.Option(help="Real healthy scans with lesions put in: FLAIR, T2 and T1 in turn.")
+        int,
+        typer.Option(help="Real healthy scans with implanted lesions: FLAIR, T2 and T1 in turn."),
     ] = 18,
     healthy: Annotated[bool, typer.Option(help="The real healthy calibration scans too.")] = True,
     workers: int = 2,
 ) -> None:
-    """Mean Dice with lesions, median and most of false positives without, for every cut."""
+    """Print mean Dice with lesions, median and most of false positives without, for every cut."""
     cases = held_out_cases(FIRST_PATIENT, patients, FIRST_IMPLANT, implants)
     if healthy:
         cases += ((calibration, n) for n, _ in enumerate(list_healthy_studies(0, 0)))
@@ -125,11 +128,10 @@ def main(
             for kind, contrasts, ill, row in results:
                 found[kind, contrasts][ill].append(row)
             typer.echo(f"{draw.__name__} {seed}", err=True)
-    typer.echo(
-        "| patients | contrasts | hysteresis | mean Dice | median and most healthy ml |\n| --- | --- | --- | --- | --- |"
-    )
+    typer.echo("| patients | contrasts | hysteresis | mean Dice | median and most healthy ml |")
+    typer.echo("| --- | --- | --- | --- | --- |")
     for (kind, contrasts), rows in found.items():
-        typer.echo(table(kind, contrasts, rows[True], rows[False]))
+        typer.echo(format_table(kind, contrasts, rows[True], rows[False]))
 
 
 if __name__ == "__main__":

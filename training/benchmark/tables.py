@@ -1,4 +1,4 @@
-"""``python -m training.benchmark.tables results/benchmark.json``: the tables of ``docs/evaluation.md`` anew."""
+"""The tables of ``docs/evaluation.md``: ``python -m training.benchmark.tables RESULTS``."""
 
 from __future__ import annotations
 
@@ -21,13 +21,38 @@ TARGET = Path(__file__).resolve().parents[2] / "docs" / "evaluation.md"
 START, END = "<!-- benchmark -->", "<!-- /benchmark -->"
 
 CASE_HEAD = (
-    "case", "contrasts", "detector", "lesion ml", "found ml", "Dice", "best-cut Dice (oracle)", "AP", "lesions", "sensitivity",
-    "precision", "F1", "lesion outside ml", "findings", "scan score", "p", "s", "GB",
-)  # fmt: skip
+    "case",
+    "contrasts",
+    "detector",
+    "lesion ml",
+    "found ml",
+    "Dice",
+    "best-cut Dice (oracle)",
+    "AP",
+    "lesions",
+    "sensitivity",
+    "precision",
+    "F1",
+    "lesion outside ml",
+    "findings",
+    "scan score",
+    "p",
+    "s",
+    "GB",
+)
 GROUP_HEAD = (
-    "group", "contrasts", "detector", "n", f"Dice ({LEVEL:.0%} interval)", "best-cut Dice (oracle)", "AP", "sensitivity", "precision",
-    "F1", "false positives ml",
-)  # fmt: skip
+    "group",
+    "contrasts",
+    "detector",
+    "n",
+    f"Dice ({LEVEL:.0%} interval)",
+    "best-cut Dice (oracle)",
+    "AP",
+    "sensitivity",
+    "precision",
+    "F1",
+    "false positives ml",
+)
 SIZE_HEAD = (
     "group",
     "contrasts",
@@ -43,25 +68,28 @@ SCAN_HEAD = ("contrasts", "detector", "patients", "healthy", "AUROC")
 
 PAGE = f"""# Evaluation
 
-{RESEARCH_USE} Measured on every case that is kept for measuring only, and on healthy people; no lesion of these patients was trained on,
-and no constant of a score or threshold chosen on them. Each detector gets the same scans, post-processing and thresholds. By default
-(`--detector auto`) the network looks.
+{RESEARCH_USE} These are the results on the test set and on healthy people. No
+lesion of these patients was used for training, and no constant of a score or threshold was chosen
+on them. Every detector gets the same scans, thresholds and post-processing. By default
+(`--detector auto`) the network is used.
 
 ```sh
 python -m training.benchmark --everything --detector statistical --detector hybrid \\
-    --output results/benchmark.json
+    --evaluations N --output results/benchmark.json
 python -m training.benchmark.tables results/benchmark.json
 ```
 
-* **Dice** and everything lesion-wise are those of the mask at the default thresholds. **Best-cut Dice** is that of the best threshold
-  for each single patient, which nobody can know in advance. **AP** is the average precision of the score over all voxels.
-* **Sensitivity**, **precision** and **F1** count lesions: 26-connected components, detected by one voxel of overlap. **Regions** are
-  the components of the mask.
-* **Intervals** are bootstrapped over patients (percentile, {RESAMPLES:,} resamples, seed {SEED}); none is given for n < {FEWEST}.
-* **False positives** are the median volume marked in healthy people. Those of the group "healthy, calibration" have set the
-  calibration themselves, so that the other healthy ones count for more.
-* **AUROC** is that of the scan score, the anomaly score that 0.1 ml of the brain reaches, between all patients and all healthy people
-  scanned with the same modalities.
+* **Dice** and all lesion-wise figures are those of the mask at the default thresholds.
+* **Best-cut Dice** uses the best threshold of each single patient, which is unknown in practice.
+* **AP** is the average precision of the score over all voxels.
+* **Sensitivity**, **precision** and **F1** count lesions: 26-connected components, detected by one
+  voxel of overlap. **Regions** are the components of the mask.
+* **Intervals** are bootstrapped over patients (percentile, {RESAMPLES:,} resamples, seed {SEED}).
+  None is given for n < {FEWEST}.
+* **False positives** are the median volume marked in healthy people. The group "healthy,
+  calibration" has set the calibration itself, so the other healthy people count for more.
+* **AUROC** is that of the scan score, the anomaly score that 0.1 ml of the brain reach, between all
+  patients and all healthy people scanned with the same contrasts.
 
 {START}
 {END}
@@ -69,17 +97,17 @@ python -m training.benchmark.tables results/benchmark.json
 
 
 def format_number(value: float) -> str:
-    """Two decimals, a dash for NaN."""
+    """Format two decimals, or a dash for NaN."""
     return "–" if math.isnan(value) else f"{value:.2f}"
 
 
 def name_detector(m: Measured) -> str:
-    """The detector, and what it has chosen where that has another name."""
+    """Name the detector, and what it has chosen where that has another name."""
     return m.detector if m.used == m.detector else f"{m.detector}: {m.used}"
 
 
 def case_cells(m: Measured) -> tuple[str, ...]:
-    """One line of the table of cases."""
+    """Format one line of the table of cases."""
     counts = m.lesionwise["all"]
     counted = ("–",) * 4 if m.healthy else (str(counts.lesions), *_figures(counts))
     scores = (
@@ -98,7 +126,7 @@ def case_cells(m: Measured) -> tuple[str, ...]:
 
 
 def group_cells(g: Group) -> tuple[str, ...]:
-    """One line of the table of groups."""
+    """Format one line of the table of groups."""
     dice = format_number(g.dice) + (
         f" ({g.dice_interval[0]:.2f} to {g.dice_interval[1]:.2f})" if g.dice_interval else ""
     )
@@ -107,22 +135,22 @@ def group_cells(g: Group) -> tuple[str, ...]:
 
 
 def format_markdown(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
-    """A table."""
+    """Format a Markdown table."""
     return "\n".join("| " + " | ".join(line) + " |" for line in (head, ["---"] * len(head), *lines))
 
 
 def case_table(rows: Iterable[Measured]) -> str:
-    """Every case with every detector."""
+    """Format every case with every detector."""
     return format_markdown(CASE_HEAD, (case_cells(m) for m in rows))
 
 
 def group_table(rows: Sequence[Measured]) -> str:
-    """Every group with every detector."""
+    """Format every group with every detector."""
     return format_markdown(GROUP_HEAD, (group_cells(g) for g in summarise_groups(rows)))
 
 
 def size_table(rows: Sequence[Measured]) -> str:
-    """Small and large lesions of every group of patients, counted together."""
+    """Format small and large lesions of every group of patients, counted together."""
     lines = []
     for g in summarise_groups([m for m in rows if not m.healthy]):
         for size, counts in (
@@ -136,7 +164,7 @@ def size_table(rows: Sequence[Measured]) -> str:
 
 
 def scan_table(rows: Sequence[Measured]) -> str:
-    """Every set of modalities with every detector."""
+    """Format every set of modalities with every detector."""
     return format_markdown(
         SCAN_HEAD,
         (
@@ -147,11 +175,11 @@ def scan_table(rows: Sequence[Measured]) -> str:
 
 
 def format_page(results: Results, evaluations: int | None = None) -> str:
-    """What stands between the markers.
+    """Format what stands between the markers.
 
     Args:
         results: of one run.
-        evaluations: how often the test set has been evaluated, where the results do not say so.
+        evaluations: of the test set, where the results do not state them.
     """
     evaluations = results.evaluations if evaluations is None else evaluations
     times = (
@@ -181,7 +209,7 @@ def format_page(results: Results, evaluations: int | None = None) -> str:
 
 
 def replace_between_markers(text: str, body: str) -> str:
-    """The text with what stands between its markers replaced.
+    """Replace what stands between the markers of a text.
 
     Raises:
         BadResults: not exactly one pair of markers.

@@ -86,8 +86,8 @@ def crop_to_brain(head: Head, margin_mm: float = MARGIN_MM) -> Head:
     margin = round(margin_mm / SPACING_MM)
     box = tuple(slice(max(0, s.start - margin), s.stop + margin) for s in box)
     excluded = None if head.excluded is None else head.excluded[box]
-    images = head.images[(slice(None), *box)]
-    return Head(images, head.structures[box], excluded)
+    every = (slice(None), *box)
+    return Head(head.images[every], head.structures[box], excluded)
 
 
 def _grow(mask: NDArray[np.bool_], millimetres: float) -> NDArray[np.bool_]:

@@ -132,7 +132,7 @@ def embed(given: NetworkInput, network: Any, every: int = EVERY) -> NDArray[np.f
         slices = torch.from_numpy(np.ascontiguousarray(chosen))
         more = (0, -slices.shape[-1] % network.multiple, 0, -slices.shape[-2] % network.multiple)
         with torch.inference_mode():
-            for some in functional.pad(slices, more).split(8):
+            for some in torch.split(functional.pad(slices, more), 8):
                 found.append(network.embedding(some, there.expand(len(some), -1)).float())
     return functional.normalize(torch.cat(found).mean(0), dim=0).numpy()
 

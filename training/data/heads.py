@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 from BrainSSLAnomalyLib.core.anatomy import Structure
+from BrainSSLAnomalyLib.core.files import replacing_file
 from BrainSSLAnomalyLib.core.study import Modality
 from numpy.typing import NDArray
 
@@ -86,7 +86,7 @@ def structures_of_muse(labels: NDArray[np.integer]) -> NDArray[np.uint8]:
     table = muse_pair_table(_PAIRS, Structure)
     for structure, codes in _MIDLINE.items():
         table[list(codes)] = structure
-    out = table[labels]
+    out: NDArray[np.uint8] = table[labels]
     right = np.arange(labels.shape[2]) > np.nonzero(labels)[2].mean()
     for name, codes in _HALVED.items():
         both = np.isin(labels, codes)
@@ -184,17 +184,16 @@ def write(
     if not count:
         raise SystemExit("No scan was found: give a folder with NIfTI, NRRD or MetaImage files.")
     target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f".partial-{target.name}")
-    np.savez_compressed(partial, **arrays)  # type: ignore[arg-type]
-    os.replace(partial, target)
+    with replacing_file(target) as partial:
+        np.savez_compressed(partial, **arrays)  # type: ignore[arg-type]
 
 
 def _as_bytes(image: NDArray[np.float32]) -> NDArray[np.uint8]:
     """Return an image scaled to 0–255, its brightest 0.3 % cut off."""
     low = float(image.min())
-    return np.clip(
-        (image - low) / max(np.percentile(image - low, 99.7), 1e-6) * 255, 0, 255
-    ).astype(np.uint8)
+    top = max(float(np.percentile(image - low, 99.7)), 1e-6)
+    scaled: NDArray[np.float32] = np.clip((image - low) / top * 255, 0, 255)
+    return scaled.astype(np.uint8)
 
 
 def read(path: Path = HEADS) -> HealthyHeads:

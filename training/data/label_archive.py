@@ -7,12 +7,12 @@ nothing else.
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from BrainSSLAnomalyLib.core.anatomy import Tissue
+from BrainSSLAnomalyLib.core.files import replacing_file
 from numpy.typing import NDArray
 
 from .files import DATA, load_upright
@@ -60,9 +60,8 @@ def write(target: Path, most: int | None = None) -> None:
     arrays = {
         f"map_{n:02d}": np.searchsorted(codes, m).astype(np.uint8) for n, m in enumerate(maps)
     }
-    partial = target.with_name(f".partial-{target.name}")
-    np.savez_compressed(partial, codes=codes, **arrays)  # type: ignore[arg-type]
-    os.replace(partial, target)
+    with replacing_file(target) as partial:
+        np.savez_compressed(partial, codes=codes, **arrays)  # type: ignore[arg-type]
 
 
 def read(path: Path = ARCHIVE) -> LabelArchive:

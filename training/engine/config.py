@@ -33,7 +33,9 @@ def read_config(name: str) -> tuple[AnatomySettings | AnomalySettings, TrainerSe
     trainer = TrainerSettings(**content["trainer"])
     if content.get("task") == "anomaly":
         return parse_settings(content["data"]), trainer
-    data = {k: tuple(v) if isinstance(v, list) else v for k, v in content["data"].items()}
+    data: dict[str, Any] = {
+        k: tuple(v) if isinstance(v, list) else v for k, v in content["data"].items()
+    }
     return AnatomySettings(**data), trainer
 
 

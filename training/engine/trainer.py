@@ -230,11 +230,12 @@ def _launch_fabric(settings: TrainerSettings, folder: Path) -> Any:
     """Launch Fabric with all processes that torchrun has started, or with one."""
     try:
         from lightning_fabric import Fabric
-        from lightning_fabric.loggers import CSVLogger, TensorBoardLogger
+        from lightning_fabric.loggers.csv_logs import CSVLogger
+        from lightning_fabric.loggers.tensorboard import TensorBoardLogger
     except ImportError:  # the all-in-one package holds the same
         from lightning.fabric import Fabric  # type: ignore[no-redef]
-        from lightning.fabric.loggers import (  # type: ignore[no-redef]
-            CSVLogger,
+        from lightning.fabric.loggers.csv_logs import CSVLogger  # type: ignore[no-redef]
+        from lightning.fabric.loggers.tensorboard import (  # type: ignore[no-redef]
             TensorBoardLogger,
         )
     world = int(os.environ.get("WORLD_SIZE", 1))

@@ -21,7 +21,8 @@ def nt_xent(one: Tensor, other: Tensor, temperature: float = 0.2) -> Tensor:
     """
     from monai.losses import ContrastiveLoss
 
-    return ContrastiveLoss(temperature)(one.float(), other.float())
+    loss: Tensor = ContrastiveLoss(temperature)(one.float(), other.float())
+    return loss
 
 
 class Queue(nn.Module):

@@ -8,8 +8,6 @@ cores.
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import nibabel as nib
 import numpy as np
 import SimpleITK as sitk
@@ -20,8 +18,9 @@ from BrainSSLAnomalyLib.core.anatomy import (
     Region,
     Tissue,
 )
+from BrainSSLAnomalyLib.core.contrast import TISSUE_BRIGHTNESS
 from BrainSSLAnomalyLib.core.resampling import ras_matrix, resample, to_sitk
-from BrainSSLAnomalyLib.core.study import Volume
+from BrainSSLAnomalyLib.core.study import Modality, Volume
 from numpy.typing import NDArray
 from rich.progress import track
 from scipy import ndimage
@@ -33,11 +32,9 @@ from ..data.labels import (
     freesurfer_tissue_table,
     muse_region_table,
 )
+from .bundle import RESOURCES
 
-ANATOMY = Path(__file__).resolve().parents[2] / "BrainSSLAnomaly" / "Resources" / "Anatomy"
-
-T1_LIKE = {Tissue.WHITE: 1.0, Tissue.CORTEX: 0.68, Tissue.STRIATUM: 0.75, Tissue.THALAMUS: 0.88, Tissue.VENTRICLE: 0.15,
-           Tissue.CSF: 0.15, Tissue.BRAINSTEM: 0.95, Tissue.CEREBELLUM_WHITE: 0.95, Tissue.CEREBELLUM_CORTEX: 0.65}  # fmt: skip
+ANATOMY = RESOURCES / "Anatomy"
 
 
 def load_mni_t1() -> sitk.Image:
@@ -45,7 +42,8 @@ def load_mni_t1() -> sitk.Image:
     from nilearn.datasets import load_mni152_template
 
     image = load_mni152_template(resolution=2)
-    return to_sitk(Volume(np.asarray(image.dataobj, np.float32).T, image.affine))
+    found: sitk.Image = to_sitk(Volume(np.asarray(image.dataobj, np.float32).T, image.affine))
+    return found
 
 
 def register_to_mni(moving: Volume, mni: sitk.Image) -> NDArray[np.float64]:
@@ -73,15 +71,16 @@ def register_to_mni(moving: Volume, mni: sitk.Image) -> NDArray[np.float64]:
     method.SetSmoothingSigmasPerLevel([4, 2, 1])
     method.SetSmoothingSigmasAreSpecifiedInPhysicalUnits(True)
     method.SetInitialTransform(start, inPlace=False)
-    return ras_matrix(method.Execute(fixed, image))
+    found: NDArray[np.float64] = ras_matrix(method.Execute(fixed, image))
+    return found
 
 
 def map_tissues(labels: Volume, mni: sitk.Image) -> NDArray[np.float32]:
     """Map the tissues of one label map to the coarse grid, (11, k, j, i)."""
     tissues = freesurfer_tissue_table()[labels.array.astype(int)]
     brain = np.zeros(tissues.shape, np.float32)
-    for tissue, value in T1_LIKE.items():
-        brain[tissues == tissue + 1] = value
+    for tissue in INTRACRANIAL:
+        brain[tissues == tissue + 1] = TISSUE_BRIGHTNESS[Modality.T1][tissue]
     brain[(tissues == Tissue.CSF + 1) & ~ndimage.binary_dilation(brain > 0.5, iterations=2)] = 0
     half = ndimage.zoom(brain, 0.5, order=1, grid_mode=True, mode="nearest")
     affine = labels.affine @ np.array(
@@ -99,7 +98,8 @@ def measure_distance(mask: NDArray[np.bool_], limit: float = 60.0) -> NDArray[np
     """Measure the distance to a mask in mm on the coarse grid, cut at ``limit``."""
     if not mask.any():
         return np.full(mask.shape, limit, np.float32)
-    return np.minimum(ndimage.distance_transform_edt(~mask, sampling=2.0), limit).astype(np.float32)
+    distance: NDArray[np.float64] = ndimage.distance_transform_edt(~mask, sampling=2.0)
+    return np.minimum(distance, limit).astype(np.float32)
 
 
 def learn_tissues() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -117,18 +117,12 @@ def learn_tissues() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         heads.append(maps)
         names = maps.argmax(0)
         present = maps.max(0) > 0.3
-        distances.append(
-            np.stack(
-                [
-                    measure_distance((names == t) & present)
-                    for t in (Tissue.VENTRICLE, Tissue.CORTEX)
-                ]
-            )
-        )
+        masks = ((names == tissue) & present for tissue in (Tissue.VENTRICLE, Tissue.CORTEX))
+        distances.append(np.stack([measure_distance(mask) for mask in masks]))
     for path in track(sorted((DATA / "labels" / "synthsr").glob("brain*_labels.nii.gz")), "Brains"):
         brains.append(map_tissues(load(path), mni))
     mean = np.mean(heads, 0)
-    # Brain-only maps know nothing of what surrounds the brain: they count where the tissues inside it are told apart.
+    # Brain-only maps lack what surrounds the brain: they count for the tissues inside it alone.
     inner = [t for t in INTRACRANIAL if t is not Tissue.CSF]
     both = np.concatenate([np.stack(heads)[:, inner], np.stack(brains)[:, inner]])
     shared = both.mean(0)
@@ -179,7 +173,8 @@ def find_right_side(labels: Volume, codes: NDArray) -> NDArray[np.bool_]:
     middle = (labels.affine @ np.stack([i, j, k, np.ones_like(i)]))[0].mean()
     grid = np.indices(codes.shape)
     right = sum(labels.affine[0, n] * grid[2 - n] for n in range(3)) + labels.affine[0, 3]
-    return right > middle
+    found: NDArray[np.bool_] = right > middle
+    return found
 
 
 def make_region_map(votes: NDArray[np.float32], tissues: NDArray[np.float32]) -> NDArray[np.uint8]:
@@ -195,9 +190,8 @@ def make_region_map(votes: NDArray[np.float32], tissues: NDArray[np.float32]) ->
     codes = np.where(inside, winner[tuple(nearest)], 0)
     fine = np.zeros(TEMPLATE_GRID.shape, np.uint8)
     best = np.zeros(TEMPLATE_GRID.shape, np.float32)
-    for code in np.unique(
-        codes[codes > 0]
-    ):  # each region is enlarged smoothly, then the strongest wins: no 2 mm stairs
+    # Each region is enlarged smoothly, then the strongest wins: no 2 mm stairs.
+    for code in np.unique(codes[codes > 0]):
         smooth_code = ndimage.gaussian_filter((codes == code).astype(np.float32), 0.6)
         grown = resample(Volume(smooth_code, COARSE_GRID.affine), TEMPLATE_GRID)
         better = grown > np.maximum(best, 0.25)

@@ -14,6 +14,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import combinations
+from pathlib import Path
 
 import numpy as np
 import typer
@@ -62,11 +63,11 @@ def list_healthy_studies(synthetic: int, seed: int) -> Iterator[tuple[str, Calla
         yield f"synthetic {seed + n}", partial(_draw_study, maps[n % len(maps)], seed + n)
 
 
-def _read_study(paths):
+def _read_study(paths: Mapping[Modality, Path]) -> Study:
     return Study({m: Scan(load(p), m, p.name) for m, p in paths.items()})
 
 
-def _draw_study(labels, seed: int) -> Study:
+def _draw_study(labels: Path, seed: int) -> Study:
     drawn = draw_scan(
         load(labels), (Modality.FLAIR, Modality.T1, Modality.T2), np.random.default_rng(seed)
     )
@@ -100,8 +101,9 @@ def mean_exceedance(kinds: Mapping[str, Sequence[np.ndarray]]) -> np.ndarray:
     Real scans alone count where there are enough, else real and synthetic ones count half each.
     """
     if len(kinds["real"]) >= ENOUGH_SCANS:
-        return trim_mean(kinds["real"], TRIMMED, axis=0)
-    return np.mean([trim_mean(scans, TRIMMED, axis=0) for scans in kinds.values() if scans], axis=0)
+        return np.asarray(trim_mean(kinds["real"], TRIMMED, axis=0))
+    means = [trim_mean(scans, TRIMMED, axis=0) for scans in kinds.values() if scans]
+    return np.asarray(np.mean(means, axis=0))
 
 
 def find_subsets(key: str, others: Iterable[str]) -> list[str]:
@@ -145,15 +147,8 @@ def main(synthetic: int = 20, seed: int = 1000, workers: int = 2) -> None:
                 print(f"{name}: {key}, 0.1 ml above {peak:.2f}", flush=True)
     at = int(np.flatnonzero(LEVELS == 4.0)[0])
     for key, kinds in above.items():
-        print(
-            key,
-            *(
-                f"{kind}: {np.mean(scans, 0)[at]:.2f} ml above 4 SD"
-                for kind, scans in kinds.items()
-                if scans
-            ),
-            sep=", ",
-        )
+        means = {kind: np.mean(scans, 0)[at] for kind, scans in kinds.items() if scans}
+        print(key, *(f"{kind}: {ml:.2f} ml above 4 SD" for kind, ml in means.items()), sep=", ")
     volumes = bound_by_subsets(
         {key: mean_exceedance(kinds) for key, kinds in above.items()},
         {k for k, v in above.items() if v["real"]},

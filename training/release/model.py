@@ -13,8 +13,6 @@ It takes about 40 minutes on two cores. Version and changelog in the metadata ar
 
 from __future__ import annotations
 
-import json
-import os
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import combinations
@@ -38,12 +36,12 @@ from BrainSSLAnomalyLib.detection.statistics import (
     scored_voxels,
     statistical_scores,
 )
-from BrainSSLAnomalyLib.network.bundle import METADATA, WEIGHTS, sha256
+from BrainSSLAnomalyLib.network.bundle import WEIGHTS, sha256
 from BrainSSLAnomalyLib.network.model import BUNDLE, PATCHES, load_model
 from BrainSSLAnomalyLib.preparation import PreparedStudy
 from BrainSSLAnomalyLib.scoring.exceedance import table_key
 from BrainSSLAnomalyLib.scoring.fusion import FEATURES, LIMITS, features, fusion
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from scipy.stats import trim_mean
 
 from ..data import heads
@@ -54,6 +52,7 @@ from ..synthesis.implanted import draw_implanted_patient
 from ..synthesis.patients import Case, held_out_cases
 from ..tasks.anomaly import AnomalySettings, network_weights
 from ..tasks.slices import SliceSampler, SliceSettings
+from .bundle import RESOURCES, half_precision, save_tensors, update_metadata, write_json
 from .exceedance import (
     ENOUGH_SCANS,
     TRIMMED,
@@ -63,7 +62,7 @@ from .exceedance import (
     mean_exceedance,
 )
 
-FOLDER = Path(__file__).resolve().parents[2] / "BrainSSLAnomaly" / "Resources" / BUNDLE
+FOLDER = RESOURCES / BUNDLE
 FUSION, EXCEEDANCE = FOLDER / "configs" / "fusion.json", FOLDER / "configs" / "exceedance.json"
 
 SETS = (
@@ -102,15 +101,10 @@ def write_weights(weights: Path, config: str) -> None:
     settings = read_config(config)[0]
     if not isinstance(settings, AnomalySettings):
         raise typer.BadParameter(f"{config} trains another network", param_hint="--config")
-    _about(network_settings=settings.network.to_dict())
-    _save(
-        FOLDER.joinpath(*WEIGHTS),
-        {
-            k: v.half() if v.is_floating_point() else v
-            for k, v in network_weights(load_file(weights)).items()
-        },
-    )
-    _about(weights_sha256=sha256(FOLDER.joinpath(*WEIGHTS)))
+    update_metadata(FOLDER, network_settings=settings.network.to_dict())
+    shipped = half_precision(network_weights(load_file(weights)))
+    save_tensors(FOLDER.joinpath(*WEIGHTS), shipped)
+    update_metadata(FOLDER, weights_sha256=sha256(FOLDER.joinpath(*WEIGHTS)))
 
 
 def write_patches(archive: Path, real_heads: Path, batches: int = 30) -> None:
@@ -123,8 +117,8 @@ def write_patches(archive: Path, real_heads: Path, batches: int = 30) -> None:
             "precision": torch.zeros(1, 1),
             "sample": torch.zeros(1, 1),
         }
-        _save(FOLDER.joinpath(*PATCHES), empty)
-        _about(healthy_patches_sha256=sha256(FOLDER.joinpath(*PATCHES)))
+        save_tensors(FOLDER.joinpath(*PATCHES), empty)
+        update_metadata(FOLDER, healthy_patches_sha256=sha256(FOLDER.joinpath(*PATCHES)))
     network = load_model(Device.CPU).network
     found = []
     samplers = [SliceSampler(read(archive), SliceSettings(), held_out=True)]
@@ -144,11 +138,11 @@ def write_patches(archive: Path, real_heads: Path, batches: int = 30) -> None:
         "precision": torch.from_numpy(fitted.precision_),
         "sample": patches[:512],
     }
-    _save(
+    save_tensors(
         FOLDER.joinpath(*PATCHES),
         {name: values.float().contiguous() for name, values in arrays.items()},
     )
-    _about(healthy_patches_sha256=sha256(FOLDER.joinpath(*PATCHES)))
+    update_metadata(FOLDER, healthy_patches_sha256=sha256(FOLDER.joinpath(*PATCHES)))
     typer.echo(f"{len(patches)} healthy patches")
 
 
@@ -161,7 +155,7 @@ def fit_fusion(patients: int, implants: int, workers: int) -> None:
             for key, table in taken.items():
                 rows[key][kind.__name__].append(table)
             typer.echo(f"{kind.__name__} {seed}")
-    _write(FUSION, {table_key(chosen): fit_fusion_weights(chosen, rows) for chosen in SETS})
+    write_json(FUSION, {table_key(chosen): fit_fusion_weights(chosen, rows) for chosen in SETS})
 
 
 def fit_fusion_weights(
@@ -246,12 +240,11 @@ def measure_healthy(synthetic: int, workers: int, seed: int = 1000) -> None:
             "levels": np.round(np.linspace(low, high, LEVELS), 4).tolist(),
             "tables": tables,
         }
-    _write(EXCEEDANCE, content)
+    write_json(EXCEEDANCE, content)
 
 
 def cautious_exceedance(kinds: Mapping[str, Sequence[np.ndarray]]) -> np.ndarray:
-    """Return the mean volume above each level; with few real scans, at least that of synthetic
-    ones.
+    """Return the mean volume above each level, with few real scans at least that of synthetic ones.
 
     The single real FLAIR has a far heavier tail than synthetic ones, and is of a young person: with
     half of it (as in the statistical table), the default thresholds marked too much around
@@ -259,7 +252,8 @@ def cautious_exceedance(kinds: Mapping[str, Sequence[np.ndarray]]) -> np.ndarray
     """
     if len(kinds["real"]) >= ENOUGH_SCANS:
         return mean_exceedance(kinds)
-    return np.max([trim_mean(scans, TRIMMED, axis=0) for scans in kinds.values() if scans], axis=0)
+    means = [trim_mean(scans, TRIMMED, axis=0) for scans in kinds.values() if scans]
+    return np.asarray(np.max(means, axis=0))
 
 
 def _equalise_weights(tables: list[np.ndarray]) -> np.ndarray:
@@ -284,17 +278,12 @@ def _sample_voxels(case: Case) -> dict[str, np.ndarray]:
         for where, most in ((scored & truth, MOST_LESION), (scored & ~truth, MOST_HEALTHY)):
             index = np.flatnonzero(where)
             places.append(rng.permutation(index)[:most])
-            weights.append(
-                np.full(
-                    len(places[-1]),
-                    (1 if most == MOST_LESION else len(index) / max(1, len(places[-1]))),
-                )
-            )
+            share = 1 if most == MOST_LESION else len(index) / max(1, len(places[-1]))
+            weights.append(np.full(len(places[-1]), share))
         at = np.concatenate(places)
         columns = [np.clip(scores[name].ravel()[at], *LIMITS[name]) for name in FEATURES]
-        taken[table_key(chosen)] = np.stack(
-            [*columns, truth.ravel()[at], np.concatenate(weights)], 1
-        ).astype(np.float32)
+        table = np.stack([*columns, truth.ravel()[at], np.concatenate(weights)], 1)
+        taken[table_key(chosen)] = table.astype(np.float32)
     return taken
 
 
@@ -305,14 +294,12 @@ def _measure_item(
     name, study = item
     prepared, results = prepare_as_shipped(study()), []
     scored = scored_voxels(prepared)
-    for chosen, scores in _score_sets(
-        prepared, tuple(s for s in RANGES if s is not ScoreName.FUSED), fuse=True
-    ):
+    single = tuple(s for s in RANGES if s is not ScoreName.FUSED)
+    for chosen, scores in _score_sets(prepared, single, fuse=True):
         for score, (low, high) in RANGES.items():
             values = np.sort(scores[score][scored])
-            above = (
-                values.size - np.searchsorted(values, np.linspace(low, high, LEVELS))
-            ) * prepared.reference.voxel_ml
+            below = np.searchsorted(values, np.linspace(low, high, LEVELS))
+            above = (values.size - below) * prepared.reference.voxel_ml
             results.append((score, table_key(chosen), above, peak_level(prepared, scores[score])))
     return name, results
 
@@ -322,8 +309,8 @@ def _score_sets(
 ) -> Iterator[tuple[tuple[Modality, ...], dict[ScoreName, np.ndarray]]]:
     """Yield every set of modalities that the study has, and its scores."""
     zscores = compute_zscores(prepared)
-    asked = tuple(dict.fromkeys([*wanted, *FEATURES]))
-    latent = tuple(s for s in asked if s in LATENT_SCORES)
+    needed_scores = tuple(dict.fromkeys([*wanted, *FEATURES]))
+    latent = tuple(s for s in needed_scores if s in LATENT_SCORES)
     sets = [
         c
         for n in range(1, len(zscores) + 1)
@@ -331,9 +318,9 @@ def _score_sets(
         if set(c) in [set(s) for s in SETS]
     ]
     for chosen in sets:
-        known = statistical_scores(prepared, {m: zscores[m] for m in chosen}, asked)
+        known = statistical_scores(prepared, {m: zscores[m] for m in chosen}, needed_scores)
         predicted = predict_study(prepared, shipped_model(), chosen, latent=latent)
-        scores = network_scores(predicted, known, asked)
+        scores = network_scores(predicted, known, needed_scores)
         if fuse:
             scores[ScoreName.FUSED] = fusion(chosen)(scores)
         yield chosen, scores
@@ -341,32 +328,9 @@ def _score_sets(
 
 def _brain_patches(patches: torch.Tensor, brain: torch.Tensor) -> torch.Tensor:
     """Return the embeddings (n, e) of patches that are mostly brain."""
-    share = torch.nn.functional.adaptive_avg_pool2d(brain, (patches.shape[2], patches.shape[3]))[
-        :, 0
-    ]
+    size = (patches.shape[2], patches.shape[3])
+    share = torch.nn.functional.adaptive_avg_pool2d(brain, size)[:, 0]
     return patches.movedim(1, -1)[share > 0.5]
-
-
-def _save(target: Path, tensors: dict[str, torch.Tensor]) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f".partial-{target.name}")
-    save_file({k: v.contiguous() for k, v in tensors.items()}, partial)
-    os.replace(partial, target)
-
-
-def _write(target: Path, content: Any) -> None:
-    partial = target.with_name(f".partial-{target.name}")
-    partial.write_text(json.dumps(content) + "\n", encoding="utf-8")
-    os.replace(partial, target)
-
-
-def _about(**entries: Any) -> None:
-    """Put some entries into the metadata."""
-    target = FOLDER.joinpath(*METADATA)
-    content = {**json.loads(target.read_text(encoding="utf-8")), **entries}
-    partial = target.with_name(f".partial-{target.name}")
-    partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    os.replace(partial, target)
 
 
 def main(

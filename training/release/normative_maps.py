@@ -66,8 +66,9 @@ def map_to_template(
 
 
 def smooth_person(name: str, modality: Modality) -> NDArray[np.float32]:
-    """Return the smooth, symmetric part of one healthy person's z-scores; 0 where nothing was
-    scored.
+    """Return the smooth, symmetric part of one healthy person's z-scores.
+
+    Where nothing was scored it is 0.
     """
     z, seen = map_to_template(
         DATA / "healthy" / "singles" / f"{name}_{modality.value}.nii.gz", modality
@@ -89,16 +90,13 @@ def measure_agreement() -> str:
 def save(modality: Modality, mean: NDArray, sd: NDArray) -> None:
     """Write ``Resources/Anatomy/normative_<modality>.nii.gz``."""
     out = ANATOMY / f"normative_{modality.key}.nii.gz"
-    stored = (
-        np.stack(
-            [np.clip(mean * MEAN_STEP + 128, 0, 255), np.clip(np.maximum(sd, 1) * SD_STEP, 0, 255)]
-        )
-        .round()
-        .astype(np.uint8)
-    )
+    means = np.clip(mean * MEAN_STEP + 128, 0, 255)
+    spreads = np.clip(np.maximum(sd, 1) * SD_STEP, 0, 255)
+    stored = np.stack([means, spreads]).round().astype(np.uint8)
     nib.save(nib.nifti1.Nifti1Image(stored.T, COARSE_GRID.affine), out)
     print(
-        f"{out.name}: {out.stat().st_size / 1e3:.0f} kB; mean {mean.min():.2f} to {mean.max():.2f} SD, spread up to {sd.max():.2f}"
+        f"{out.name}: {out.stat().st_size / 1e3:.0f} kB; "
+        f"mean {mean.min():.2f} to {mean.max():.2f} SD, spread up to {sd.max():.2f}"
     )
 
 

@@ -28,7 +28,8 @@ def real_plane(modality: Modality) -> NDArray[np.float32]:
     volume = canonical_copy(
         load(DATA / "healthy" / "singles" / f"{REAL[modality]}.nii.gz"), SPACING
     ).array
-    return volume[int(0.62 * volume.shape[0])]
+    plane: NDArray[np.float32] = volume[int(0.62 * volume.shape[0])]
+    return plane
 
 
 def synthetic_planes(seed: int, at_random: float, stripped: float) -> Iterator[NDArray[np.float32]]:

@@ -264,7 +264,8 @@ def _affine(settings: GeneratorSettings, generator: torch.Generator) -> Tensor:
     x, y, z = (torch.deg2rad(s.rotation_degrees * normal((3,), generator))).tolist()
     skew = torch.tensor([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]], device=device)
     stretch = torch.diag(torch.exp(s.scaling * normal((3,), generator)))
-    return torch.linalg.matrix_exp(skew) @ (stretch + s.shear * normal((3, 3), generator))
+    rotation: Tensor = torch.linalg.matrix_exp(skew)
+    return rotation @ (stretch + s.shear * normal((3, 3), generator))
 
 
 def _dilate(mask: Tensor, radius: int) -> Tensor:

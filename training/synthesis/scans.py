@@ -56,7 +56,8 @@ def draw_smooth_noise(
         grid_mode=True,
         mode="nearest",
     )
-    return grown / max(float(grown.std()), 1e-6)
+    found: NDArray[np.float32] = grown / max(float(grown.std()), 1e-6)
+    return found
 
 
 def draw_tissues(
@@ -212,7 +213,8 @@ def draw_lesions(
         blob = np.clip((1 + wobble - apart / radius) * radius / 1.2 + 0.5, 0, 1)
         mask[box] = np.maximum(mask[box], blob)
     allowed = deep if large else white | (deep & (rng.random() < 0.5))
-    return mask * allowed
+    found: NDArray[np.float32] = mask * allowed
+    return found
 
 
 def add_penumbra(
@@ -231,7 +233,8 @@ def add_penumbra(
     """
     width, share = rng.uniform(1.0, 3.0), rng.uniform(0.0, 0.5)
     around = 2 * ndimage.gaussian_filter(mask, [width / mm for mm in spacing]).clip(0, 0.5)
-    return np.maximum(mask, np.float32(share) * around * white)
+    found: NDArray[np.float32] = np.maximum(mask, np.float32(share) * around * white)
+    return found
 
 
 def make_hyperintensity(
@@ -251,6 +254,7 @@ def make_hyperintensity(
     ) -> NDArray[np.float32]:
         white = means[Tissue.WHITE]
         target = white * (1 + GAIN[modality] * strength)
-        return image * (1 - mask) + mask * target * texture
+        found: NDArray[np.float32] = image * (1 - mask) + mask * target * texture
+        return found
 
     return change

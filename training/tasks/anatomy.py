@@ -106,7 +106,8 @@ class AnatomyTask:
     def network(self) -> nn.Module:
         """Create a network with random weights."""
         network: nn.Module = AnatomyNetwork()
-        return network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]  # a third faster
+        network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]  # a third faster
+        return network
 
     def draw(self, batch: int, generator: torch.Generator) -> tuple[Tensor, Tensor, list[int]]:
         """Draw scans, structures, and which voxel of every eight is compared.
@@ -211,7 +212,8 @@ def _measure_class_weights(archive: LabelArchive, table: NDArray[np.int64]) -> N
     """
     counts = sum(np.bincount(table[m].ravel(), minlength=len(Structure)) for m in archive.maps)
     share = np.maximum(counts / np.sum(counts), 1e-5)
-    return (share**-0.5 / np.sqrt(share).sum()).astype(np.float32)
+    weights: NDArray[np.float32] = (share**-0.5 / np.sqrt(share).sum()).astype(np.float32)
+    return weights
 
 
 def _split(count: int, kept: int, *, held_out: bool) -> range:

@@ -171,7 +171,8 @@ class AnomalyTask:
     def network(self) -> nn.Module:
         """Create the learner; its weights named ``network.…`` are what ships."""
         learner: nn.Module = Learner(self._settings)
-        return learner.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        learner.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return learner
 
     def draw(self, batch: int, generator: torch.Generator) -> Batch:
         """Draw slices of patients."""
@@ -187,7 +188,8 @@ class AnomalyTask:
 
     def loss(self, network: Callable[[Any], Any], batch: Any) -> Mapping[str, Tensor]:
         """Return the weighted parts."""
-        return network(batch)
+        parts: Mapping[str, Tensor] = network(batch)
+        return parts
 
     def validate(self, network: nn.Module) -> Mapping[str, float]:
         """Measure on held-out label maps.
@@ -232,7 +234,8 @@ def _segmentation_loss(logit: Tensor, truth: Tensor, inside: Tensor) -> Tensor:
     dice = DiceLoss(sigmoid=True, batch=True, smooth_nr=1.0, smooth_dr=1.0)(
         logit.masked_fill(inside == 0, -20), truth
     )
-    return 2 * entropy + dice
+    loss: Tensor = 2 * entropy + dice
+    return loss
 
 
 def _compactness_loss(patches: Tensor, truth: Tensor, inside: Tensor) -> Tensor:
@@ -268,7 +271,9 @@ def _structure_loss(found: Tensor, wanted: Tensor) -> Tensor:
     from monai.losses import SSIMLoss
 
     with torch.autocast(found.device.type, enabled=False):  # half precision makes it infinite
-        return SSIMLoss(spatial_dims=found.ndim - 2, data_range=8.0, win_size=7)(found, wanted)
+        ssim = SSIMLoss(spatial_dims=found.ndim - 2, data_range=8.0, win_size=7)
+        loss: Tensor = ssim(found, wanted)
+    return loss
 
 
 def parse_settings(data: Mapping[str, Any]) -> AnomalySettings:

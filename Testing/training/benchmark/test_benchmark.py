@@ -454,11 +454,15 @@ def test_a_lower_level_within_the_lesion_is_worth_more_than_one_below_all_of_the
         lambda study, settings: replace(found, anomaly_score=np.maximum(found.anomaly_score, halo)),
     )
     dice = dict(
-        zip(synthetic.CUTS, synthetic.figures("a study", lesion, DetectorName.AUTO), strict=True)
+        zip(
+            synthetic.CUTS,
+            synthetic.measure_cuts("a study", lesion, DetectorName.AUTO),
+            strict=True,
+        )
     )
     assert dice[0.7, 0.2] < dice[0.7, 0.3] < dice[0.7, 0.4] == 1.0
     ml = dict(
-        zip(synthetic.CUTS, synthetic.figures("a study", None, DetectorName.AUTO), strict=True)
+        zip(synthetic.CUTS, synthetic.measure_cuts("a study", None, DetectorName.AUTO), strict=True)
     )
     assert (
         ml[0.7, 0.4] == pytest.approx(lesion.array.sum() * lesion.voxel_ml)
@@ -472,11 +476,11 @@ def test_thresholds_table_keeps_dice_of_patients_and_millilitres_of_healthy_peop
         reason="needs torch: pip install 'brain-ssl-anomaly[training]'",
     )
     n = len(synthetic.CUTS)
-    first, *others = synthetic.table(
+    first, *others = synthetic.format_table(
         "patient", "flair", [[0.5] * n, [0.75] * n], [[0.0] * n, [1.0] * n, [0.25] * n]
     ).splitlines()
     assert (
         first == "| patient | flair | 0.5 over 0.1 | 0.625 (n 2) | 0.25, 1.00 (n 3) |"
         and len(others) == n - 1
     )
-    assert "nan" in synthetic.table("implanted", "t1", [[0.5] * n], []).splitlines()[0]
+    assert "nan" in synthetic.format_table("implanted", "t1", [[0.5] * n], []).splitlines()[0]

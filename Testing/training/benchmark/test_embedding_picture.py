@@ -16,12 +16,11 @@ pytest.importorskip(
     "einops", reason="MONAI's transformer needs einops: pip install 'brain-ssl-anomaly[model]'"
 )
 
-from BrainSSLAnomalyLib.core.study import Modality, Volume
-from BrainSSLAnomalyLib.detection.network_detector import NetworkInput
+from BrainSSLAnomalyLib.core.results import NetworkInput
+from BrainSSLAnomalyLib.core.study import Modality
 from BrainSSLAnomalyLib.network.hybrid import CHANNELS
 from BrainSSLAnomalyLib.network.inference import predict_volume
-from BrainSSLAnomalyLib.preparation.network_grid import UprightStudy
-from test_explaining import tiny
+from support.models import tiny_model
 
 from training.benchmark import embedding_picture as drawn
 from training.benchmark.cases import Case
@@ -116,14 +115,13 @@ def test_synthetic_patients_come_from_label_maps_that_training_has_not_seen():
 
 
 def test_the_embedding_of_a_scan_is_the_one_of_its_prediction():
-    shape, network = (16, 20, 24), tiny().network
+    shape, network = (16, 20, 24), tiny_model().network
+    modality = CHANNELS[1]
+    image = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
     images = np.zeros((len(CHANNELS), *shape), np.float32)
-    images[1] = np.random.default_rng(0).standard_normal(shape)
+    images[1] = image
     present = np.eye(len(CHANNELS), dtype=np.float32)[1]
-    brain = np.ones(shape, bool)
-    given = NetworkInput(
-        UprightStudy({}, brain, np.eye(4), (0, 2), Volume(brain, np.eye(4))), images, present
-    )
+    given = NetworkInput({modality: image}, np.eye(4), (0, 2))
     found = embeddings.embed(given, network, every=1)
     predicted = predict_volume(network, images, present, (0, 2))
     assert np.allclose(found, predicted.embedding, atol=1e-5)

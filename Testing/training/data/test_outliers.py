@@ -137,10 +137,12 @@ def test_what_has_no_brain_is_named_with_the_reason():
 
 def test_a_patient_is_scored_by_the_network(tmp_path):
     from BrainSSLAnomalyLib.phantom import synthetic_patient
-    from test_explaining import tiny
+    from support.models import tiny_model
 
     study, _ = synthetic_patient(3, spacing=3.0)
-    found = outliers.score_scan(("made", "", Modality.T1, study.scans[Modality.T1].volume), tiny())
+    found = outliers.score_scan(
+        ("made", "", Modality.T1, study.scans[Modality.T1].volume), tiny_model()
+    )
     assert set(found.values) == {s.value for s in outliers.SCORES} and all(
         np.isfinite(v) for v in found.values.values()
     )
