@@ -1,15 +1,20 @@
-"""What the panel says of missing packages, how it installs them, and when that fails: pip and the PyTorch extension alone are replaced."""
+"""The panel names missing packages, installs them after asking, and explains a failure.
+
+Pip's process and the PyTorch extension alone are replaced.
+"""
 
 from __future__ import annotations
 
 import os
 import re
+import subprocess
 import sys
 import types
 from importlib import metadata
 from pathlib import Path
 
 import pytest
+from support.project import PROJECT
 from support.slicer.driving import click, picture
 from support.slicer.optional import needed
 
@@ -28,40 +33,65 @@ def dependencies(module):
 
 @pytest.fixture
 def installed(monkeypatch):
-    """Name → version of what is said to be installed, over what is; empty: it is not."""
-    said: dict[str, str] = {}
+    """Name → version of packages, in place of what is installed; empty: it is not installed."""
+    pretended: dict[str, str] = {}
     real = metadata.version
 
     def version(name):
-        if said.get(name) == "":
+        if pretended.get(name) == "":
             raise metadata.PackageNotFoundError(name)
-        return said.get(name) or real(name)
+        return pretended.get(name) or real(name)
 
     monkeypatch.setattr(metadata, "version", version)
-    return said
+    return pretended
+
+
+class Pip:
+    """Stands in for the process of pip; what it installs is installed from then on.
+
+    Attributes:
+        calls: arguments of every call without the constraints, and the lines of the constraints.
+        error: raised by the next calls.
+    """
+
+    def __init__(self, installed) -> None:
+        self.calls: list[tuple[list[str], list[str]]] = []
+        self.error: Exception | None = None
+        self._installed = installed
+
+    def __call__(self, module, args, blocking):
+        assert module == "pip" and args[0] == "install" and blocking
+        at = args.index("-c")
+        assert args[at + 2 :] == []
+        if self.error is not None:
+            raise self.error
+        self.calls.append((args[1:at], Path(args[at + 1]).read_text().split()))
+        self._installed.update({a.split(">")[0]: "99.0" for a in args[1:at] if ">=" in a})
 
 
 @pytest.fixture
-def pip(monkeypatch, installed):
-    """Every call of pip: (what is wanted, constraints). What it gets is installed from then on."""
+def pip(module, monkeypatch, installed):
+    """Pip, in a Slicer that is not in testing mode, where nothing would be installed."""
     import slicer
+    from slicer import packaging
 
-    calls = []
+    def install_without_window(requirements, constraints, *_):
+        packaging._pip_install_simple(requirements, constraints)
 
-    def install(arguments):
-        at = arguments.index("-c")
-        calls.append((arguments[:at], Path(arguments[at + 1]).read_text().split()))
-        installed.update({a.split(">")[0]: "99.0" for a in arguments[:at] if ">=" in a})
-
-    monkeypatch.setitem(sys.modules, "slicer.packaging", None)  # before 5.12
-    monkeypatch.setattr(slicer.util, "pip_install", install)
-    return calls
+    started = Pip(installed)
+    monkeypatch.setattr(slicer.util, "executePythonModule", started)
+    # Of Slicer's own layer; the stand-in has no window.
+    monkeypatch.setattr(
+        packaging, "_pip_install_with_dialog", install_without_window, raising=False
+    )
+    monkeypatch.setattr(slicer.app, "testingEnabled", lambda: False)
+    return started
 
 
 @pytest.fixture
 def extension(monkeypatch, installed):
-    """The module of the PyTorch extension; how it was asked."""
-    asked = []
+    """The module of the PyTorch extension; the arguments of its calls."""
+    calls = []
 
     class PyTorchUtilsLogic:
         def installTorch(
@@ -71,83 +101,79 @@ def extension(monkeypatch, installed):
             torchVersionRequirement=None,
             torchvisionVersionRequirement=None,
         ):
-            asked.append((askConfirmation, torchVersionRequirement))
+            calls.append((askConfirmation, torchVersionRequirement))
             installed["torch"] = "2.5.1+cu121"
             return types.ModuleType("torch")
 
     fake = types.ModuleType("PyTorchUtils")
     fake.PyTorchUtilsLogic = PyTorchUtilsLogic
     monkeypatch.setitem(sys.modules, "PyTorchUtils", fake)
-    return asked
+    return calls
 
 
 @pytest.fixture
 def answer(monkeypatch):
-    """What the user is asked; answers with ``answer.yes``."""
+    """The questions to the user, who answers with ``answer.yes``."""
     import slicer
 
-    asked = types.SimpleNamespace(yes=True, questions=[])
+    user = types.SimpleNamespace(yes=True, questions=[])
     monkeypatch.setattr(
         slicer.util,
         "confirmOkCancelDisplay",
-        lambda text, *a, **k: asked.questions.append(text) or asked.yes,
+        lambda text, *a, **k: user.questions.append(text) or user.yes,
     )
-    return asked
+    return user
 
 
 @pytest.fixture
 def bare(panel, installed):
-    """The panel of somebody who has the statistics and nothing of the network."""
+    """The panel where everything but the packages of the network is installed."""
     installed.update(dict.fromkeys(NETWORK, ""))
-    panel.care.sayWhatIsMissing()
+    panel.setupSection.showMissing()
     return panel
 
 
 def test_the_network_needs_torch_first_and_the_statistics_never(dependencies):
-    names = [r.split(">")[0] for r in dependencies.needed_for_network()]
-    assert names == NETWORK and not set(names) & {r.split(">")[0] for r in dependencies.needed()}
+    names = [r.name for r in dependencies.network_requirements()]
+    assert names == NETWORK
+    assert not set(names) & {r.name for r in dependencies.requirements()}
 
 
 def test_the_detector_asks_for_the_same_packages(dependencies):
-    from BrainSSLAnomalyLib.detection import detect as detector
+    from BrainSSLAnomalyLib.detection import detect
 
-    assert list(detector._NETWORK_PACKAGES) == NETWORK
+    assert list(detect.NETWORK_PACKAGES) == NETWORK
 
 
 def test_both_lists_are_those_of_the_pip_package(dependencies):
-    from support.project import PROJECT
-
     text = (PROJECT / "pyproject.toml").read_text()
     (model,) = re.findall(r"^model = \[(.*)\]$", text, re.MULTILINE)
-    assert re.findall(r'"(.+?)"', model) == dependencies.needed_for_network()
-    assert all(f'"{requirement}"' in text for requirement in dependencies.needed())
+    assert re.findall(r'"(.+?)"', model) == [str(r) for r in dependencies.network_requirements()]
+    assert all(f'"{requirement}"' in text for requirement in dependencies.requirements())
 
 
-def test_without_the_network_the_panel_says_what_looks_instead_and_detects_without_asking(
+def test_without_the_network_the_panel_names_what_replaces_it_and_detects_without_asking(
     bare, answer
 ):
-    assert (
-        not bare.ui.networkButton.isHidden()
-        and not bare.ui.wheelsButton.isHidden()
-        and bare.ui.installButton.isHidden()
-    )
+    assert not bare.ui.networkButton.isHidden() and not bare.ui.wheelsButton.isHidden()
+    assert bare.ui.installButton.isHidden()
     assert (
         bare.ui.networkMessage.text
-        == "Without PyTorch statistics and an atlas look instead of networks."
+        == "Without PyTorch statistics and an atlas replace the networks."
     )
     picture(bare, "9_no_network")
-    assert bare.care.ready() and not answer.questions
+    assert bare.setupSection.isReady() and not answer.questions
 
 
 def test_without_monai_alone_monai_is_named(panel, installed):
     installed["monai"] = ""
-    panel.care.sayWhatIsMissing()
+    panel.setupSection.showMissing()
     assert "Without monai" in panel.ui.networkMessage.text
 
 
 def test_with_everything_installed_there_is_nothing_to_press(panel, installed):
     installed.update(dict.fromkeys(NETWORK, "99.0"))
-    panel.care.sayWhatIsMissing()
+    panel.setupSection.showMissing()
     for name in ("networkButton", "networkMessage", "wheelsButton", "installButton"):
         assert getattr(panel.ui, name).isHidden(), name
 
@@ -159,7 +185,7 @@ def test_the_network_is_installed_after_asking_and_keeps_the_torch_that_was_chos
     (question,) = answer.questions
     assert "GB" in question and "torch" in question and "monai" in question
     assert extension == [(False, ">=2.2")]  # the panel has asked
-    ((wanted, constraints),) = pip
+    ((wanted, constraints),) = pip.calls
     assert wanted == ["monai>=1.3", "einops>=0.6", "safetensors>=0.4"]
     assert (
         "torch==2.5.1+cu121" in constraints and f"numpy=={metadata.version('numpy')}" in constraints
@@ -171,71 +197,107 @@ def test_the_network_is_installed_after_asking_and_keeps_the_torch_that_was_chos
     )
 
 
-def test_slicers_package_manager_is_told_the_same(bare, answer, extension, monkeypatch, installed):
-    calls = []
+def test_slicers_package_manager_installs_without_asking_again(
+    bare, answer, extension, pip, monkeypatch
+):
+    from slicer import packaging
 
-    def pip_ensure(requirements, constraints=None, prompt_install=True, requester=None):
-        calls.append((requirements, Path(constraints).read_text(), prompt_install, requester))
+    calls, real = [], packaging.pip_ensure
 
-    packaging = types.ModuleType("slicer.packaging")
-    packaging.pip_ensure = pip_ensure
-    monkeypatch.setitem(sys.modules, "slicer.packaging", packaging)
+    def pip_ensure(requirements, **options):
+        calls.append((requirements, options))
+        return real(requirements, **options)
+
+    monkeypatch.setattr(packaging, "pip_ensure", pip_ensure)
     click(bare.ui.networkButton)
-    ((wanted, constraints, prompt, requester),) = calls
+    ((requirements, options),) = calls
+    assert [r.name for r in requirements] == NETWORK[1:]
+    assert options["prompt_install"] is False and options["requester"] == "BrainSSLAnomaly"
+    assert len(answer.questions) == 1 and len(pip.calls) == 1
+
+
+@pytest.mark.parametrize("name", ["pip_check", "pip_ensure"])
+def test_the_stand_in_refuses_what_slicers_package_manager_refuses(module, pip, name):
+    from packaging.requirements import InvalidRequirement, Requirement
+    from slicer import packaging
+
+    function = getattr(packaging, name)
+    assert function([Requirement("numpy>=1"), "numpy>=1"]) in (True, None)
+    for wrong in ((Requirement("numpy>=1"),), {"numpy"}, None, Path("requirements.txt")):
+        with pytest.raises(TypeError):
+            function(wrong)
+    for wrong in (["--no-index"], ["numpy>=1", "-c", "file"], "numpy => 1"):
+        with pytest.raises(InvalidRequirement):
+            function(wrong)
+    with pytest.raises((AttributeError, TypeError)):
+        function([7])
+    with pytest.raises(ValueError):
+        packaging.pip_install(Requirement("numpy>=1"))
+    assert not pip.calls
+
+
+def test_slicers_package_manager_installs_nothing_in_testing_mode(
+    bare, dependencies, pip, monkeypatch
+):
+    import slicer
+    from slicer import packaging
+
+    monkeypatch.setattr(slicer.app, "testingEnabled", lambda: True)
+    packaging.pip_ensure(dependencies.missing_for_network(), prompt_install=False)
+    assert not pip.calls
+
+
+def test_nothing_is_installed_after_no(bare, answer, extension, pip):
+    answer.yes = False
+    click(bare.ui.networkButton)
     assert (
-        wanted[0] == "monai>=1.3"
-        and "torch==2.5.1+cu121" in constraints
-        and not prompt
-        and requester == "BrainSSLAnomaly"
+        answer.questions
+        and not extension
+        and not pip.calls
+        and not bare.ui.networkButton.isHidden()
     )
 
 
-def test_who_declines_gets_nothing(bare, answer, extension, pip):
-    answer.yes = False
-    click(bare.ui.networkButton)
-    assert answer.questions and not extension and not pip and not bare.ui.networkButton.isHidden()
-
-
-def test_without_the_extension_it_says_how_to_get_it_before_asking(bare, answer, pip, monkeypatch):
+def test_without_the_extension_the_message_names_it_before_asking(bare, answer, pip, monkeypatch):
     monkeypatch.setitem(sys.modules, "PyTorchUtils", None)
     click(bare.ui.networkButton)
-    said = bare.ui.statusMessage.text
-    assert "Extensions Manager" in said and "restart" in said and "press the button again" in said
-    assert not answer.questions and not pip
+    message = bare.ui.statusMessage.text
+    assert "Extensions Manager" in message and "restart" in message
+    assert "press the button again" in message
+    assert not answer.questions and not pip.calls
 
 
-def test_the_extension_is_not_needed_where_torch_is_there(
+def test_the_extension_is_not_needed_where_torch_is_installed(
     bare, answer, pip, installed, monkeypatch
 ):
     installed["torch"] = "2.2.0"
     monkeypatch.setitem(sys.modules, "PyTorchUtils", None)
     click(bare.ui.networkButton)
     assert "a few MB" in answer.questions[0] and "torch" not in answer.questions[0]
-    assert "torch==2.2.0" in pip[0][1] and bare.ui.networkButton.isHidden()
+    assert "torch==2.2.0" in pip.calls[0][1] and bare.ui.networkButton.isHidden()
 
 
-def test_a_torch_that_did_not_come_is_said_and_nothing_else_is_installed(
-    bare, answer, extension, pip, monkeypatch
-):
+def test_where_torch_was_not_installed_nothing_else_is(bare, answer, extension, pip, monkeypatch):
     monkeypatch.setattr(
         sys.modules["PyTorchUtils"].PyTorchUtilsLogic, "installTorch", lambda self, **_: None
     )
     click(bare.ui.networkButton)
-    assert "PyTorch was not installed" in bare.ui.statusMessage.text and not pip
+    assert "PyTorch was not installed" in bare.ui.statusMessage.text and not pip.calls
 
 
-def test_a_pip_that_fails_after_torch_is_said_and_the_rest_can_be_tried_again(
-    bare, answer, extension, pip, monkeypatch
+def test_a_failure_of_pip_after_torch_is_explained_and_can_be_tried_again(
+    bare, answer, extension, pip
 ):
-    import slicer
-
-    monkeypatch.setattr(slicer.util, "pip_install", lambda arguments: 1 / 0)
+    pip.error = subprocess.CalledProcessError(1, "pip install")
     click(bare.ui.networkButton)
     assert "could not be installed" in bare.ui.statusMessage.text
     assert not bare.ui.networkButton.isHidden() and "Without monai" in bare.ui.networkMessage.text
+    pip.error = None
+    click(bare.ui.networkButton)
+    assert len(pip.calls) == 1 and bare.ui.networkButton.isHidden()
 
 
-def folder_chosen(monkeypatch, folder):
+def choose_folder(monkeypatch, folder):
     import qt
 
     monkeypatch.setattr(
@@ -243,12 +305,10 @@ def folder_chosen(monkeypatch, folder):
     )
 
 
-def test_a_folder_of_wheels_brings_torch_too_and_no_internet_is_asked(
-    bare, pip, tmp_path, monkeypatch
-):
-    folder_chosen(monkeypatch, tmp_path)
+def test_a_folder_of_wheels_installs_torch_too_without_internet(bare, pip, tmp_path, monkeypatch):
+    choose_folder(monkeypatch, tmp_path)
     click(bare.ui.wheelsButton)
-    ((arguments, constraints),) = pip
+    ((arguments, constraints),) = pip.calls
     assert arguments[:3] == ["--no-index", "--find-links", str(tmp_path)]
     assert [a.split(">")[0] for a in arguments[3:]] == NETWORK
     assert (
@@ -261,107 +321,111 @@ def test_a_folder_of_wheels_brings_torch_too_and_no_internet_is_asked(
     ("wheel", "calls"),
     [("nibabel-5.3-py3-none-any.whl", 1), ("torch-2.5.1-cp312-cp312-win_amd64.whl", 2)],
 )
-def test_a_folder_for_the_statistics_alone_is_not_asked_for_the_network(
+def test_a_folder_with_the_statistics_alone_is_enough_for_them(
     bare, pip, installed, tmp_path, monkeypatch, wheel, calls
 ):
     installed["nibabel"] = ""
     (tmp_path / wheel).touch()
-    folder_chosen(monkeypatch, tmp_path)
+    choose_folder(monkeypatch, tmp_path)
     click(bare.ui.wheelsButton)
-    assert len(pip) == calls and pip[0][0][3:] == ["nibabel>=5.1"]
+    assert len(pip.calls) == calls and pip.calls[0][0][3:] == ["nibabel>=5.1"]
 
 
-def test_slicers_own_packages_are_kept_but_what_is_to_be_replaced_is_not(dependencies, installed):
-    installed.update(
-        numpy="2.4.6", SimpleITK="2.5.0rc1-dev7-g1", torch="1.13"
-    )  # the second is no version that pip would read
-    with dependencies._kept(["torch>=2.2"]) as path:
+def test_slicers_own_packages_are_pinned_but_not_those_to_be_replaced(dependencies, installed):
+    from packaging.requirements import Requirement
+
+    # The second is no version that pip would read.
+    installed.update(numpy="2.4.6", SimpleITK="2.5.0rc1-dev7-g1", torch="1.13")
+    with dependencies._constraints([Requirement("torch>=2.2")]) as path:
         assert Path(path).read_text() == "numpy==2.4.6\n"
     assert not Path(path).exists()
 
 
-def test_the_self_check_names_what_the_network_needs(panel):
+def test_the_setup_check_names_what_the_network_needs(panel):
     for name in NETWORK:
-        assert re.search(rf"^{name} ", panel.care.versions(), re.MULTILINE), name
+        assert re.search(rf"^{name} ", panel.setupSection.versions(), re.MULTILINE), name
 
 
-def test_missing_packages_are_named_and_installed_only_after_asking(panel, monkeypatch):
-    import slicer
-    from BrainSSLAnomalyLib.panel import dependencies
-
-    gone, asked, got = ["nibabel>=5.1"], [], []
-    monkeypatch.setattr(dependencies, "missing", lambda: list(gone))
-    monkeypatch.setattr(dependencies, "install", lambda: (got.append(1), gone.clear()))
-    panel.care.sayWhatIsMissing()
+def test_missing_packages_are_named_and_installed_only_after_asking(panel, installed, pip, answer):
+    installed["nibabel"] = ""
+    panel.setupSection.showMissing()
     assert "nibabel" in panel.ui.statusMessage.text and not panel.ui.installButton.isHidden()
     picture(panel, "7_missing")
-    monkeypatch.setattr(
-        slicer.util,
-        "confirmOkCancelDisplay",
-        lambda text, *a, **k: asked.append(text) or len(asked) > 1,
-    )
-    assert not panel.care.ready() and not got
-    assert panel.care.ready() and got and "nibabel" in asked[0]
+    answer.yes = False
+    assert not panel.setupSection.isReady() and not pip.calls
+    answer.yes = True
+    assert panel.setupSection.isReady() and "nibabel" in answer.questions[-1]
+    assert [arguments for arguments, _ in pip.calls] == [["nibabel>=5.1"]]
     assert panel.ui.installButton.isHidden()
 
 
-def test_an_installation_that_fails_is_explained(panel, monkeypatch):
-    import slicer
-    from BrainSSLAnomalyLib.panel import dependencies
-
-    monkeypatch.setattr(dependencies, "missing", lambda: ["nibabel>=5.1"])
-    monkeypatch.setattr(dependencies, "install", lambda: 1 / 0)
-    monkeypatch.setattr(slicer.util, "confirmOkCancelDisplay", lambda *a, **k: True)
-    panel.care.install()
-    assert "could not be installed" in panel.ui.statusMessage.text
+def test_a_failed_installation_is_explained(panel, installed, pip, answer):
+    installed["nibabel"], pip.error = "", subprocess.CalledProcessError(1, "pip install")
+    click(panel.ui.installButton)
+    assert answer.questions and "could not be installed" in panel.ui.statusMessage.text
+    assert not panel.ui.installButton.isHidden()
 
 
-def test_requirements_are_read_and_compared():
-    from BrainSSLAnomalyLib.panel import dependencies
-
-    assert "nibabel>=5.1" in dependencies.needed() and dependencies.missing() == []
-    assert not dependencies._there("nibabel>=99") and not dependencies._there(
-        "no-such-package-at-all"
-    )
+def test_requirements_are_read_and_compared_with_what_is_installed(dependencies, installed):
+    assert "nibabel>=5.1" in map(str, dependencies.requirements()) and not dependencies.missing()
+    installed.update({"nibabel": "5.0", "jinja2": ""})
+    assert [r.name for r in dependencies.missing()] == ["nibabel", "jinja2"]
 
 
-def test_the_panel_opens_and_says_what_is_missing_where_nothing_is_installed():
-    import subprocess
-
-    code = """
+CODE = """
+import os
 import sys
+
+sys.modules.pop("BrainSSLAnomalyLib", None)
+MISSING = {
+    "scipy", "skimage", "cc3d", "cattrs", "nibabel", "pydicom", "jinja2", "matplotlib",
+    "torch", "monai", "einops", "safetensors", "typer", "rich",
+}
 class Missing:
     def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in {"cc3d", "nibabel", "skimage", "jinja2", "matplotlib", "torch", "monai", "typer", "rich"}:
+        if name.split(".")[0] in MISSING:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 sys.meta_path.insert(0, Missing())
+from importlib import metadata
+real = metadata.version
+def version(name):
+    if name in MISSING | {"connected-components-3d", "scikit-image"}:
+        raise metadata.PackageNotFoundError(name)
+    return real(name)
+metadata.version = version
+import numpy as np
 from support.slicer import slicer_python
 slicer = slicer_python.start()
 import BrainSSLAnomaly
-from BrainSSLAnomalyLib.panel import dependencies
-dependencies._there = lambda requirement: not requirement.startswith(("nibabel", "connected"))
-import numpy as np
-slicer.util.addVolumeFromArray(np.random.default_rng(0).random((60, 60, 60)) * 100, ijkToRAS=np.diag([3.0, 3, 3, 1]), name="FLAIR")
+array = np.random.default_rng(0).random((60, 60, 60)) * 100
+slicer.util.addVolumeFromArray(array, ijkToRAS=np.diag([3.0, 3, 3, 1]), name="FLAIR")
 panel = BrainSSLAnomaly.BrainSSLAnomalyWidget()
 assert panel.ui.detectButton.enabled, panel.ui.scansMessage.text
-said = panel.ui.statusMessage.text
-assert "nibabel" in said and "connected-components-3d" in said, said
-slicer.util.confirmOkCancelDisplay = lambda text: False
+message = panel.ui.statusMessage.text
+assert "nibabel" in message and "connected-components-3d" in message, message
+questions = []
+slicer.util.confirmOkCancelDisplay = lambda text: questions.append(text)
 panel.onDetect()
-assert not panel.run.running
+assert questions and not panel.detection.is_running
 panel.onSample()
-assert "nibabel is missing" in panel.ui.statusMessage.text, panel.ui.statusMessage.text
+message = panel.ui.statusMessage.text
+assert "is missing: press Install" in message, message
+parent = type("Parent", (), {"path": BrainSSLAnomaly.__file__, "icon": None})()
+entry = BrainSSLAnomaly.BrainSSLAnomaly(parent)
+entry.setup()
 print("opened")
-import os
 sys.stdout.flush()
 os._exit(0)
 """
-    here = Path(__file__).parent
-    env = {
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join(map(str, (here, here.parents[1] / "BrainSSLAnomaly"))),
-    }
+
+
+def test_the_panel_opens_and_names_what_is_missing_where_nothing_is_installed():
+    path = os.pathsep.join(str(PROJECT / name) for name in ("Testing", "BrainSSLAnomaly"))
     done = subprocess.run(
-        [sys.executable, "-c", code], env=env, capture_output=True, text=True, timeout=120
+        [sys.executable, "-c", CODE],
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        timeout=1800,
     )
     assert done.stdout.strip().endswith("opened"), done.stderr[-1500:]

@@ -44,7 +44,7 @@ def pip_ensure(
     """
     import slicer
 
-    wanted = [str(r) for r in _as_list(requirements) if not _is_satisfied(r)]
+    wanted = [str(r) for r in _as_list(requirements) if not pip_check(r)]
     if not wanted:
         return None
     if skip_in_testing and slicer.app.testingEnabled():
