@@ -67,10 +67,22 @@ def made(
         else dict.fromkeys(("dice", "best_dice", "average_precision"), nan)
     )
     row = Measured(
-        case=case, group=group, contrasts=contrasts, detector=detector, used=detector, lesion_ml=2.0 if ill else 0.0, found_ml=found,
-        lesionwise={"all": counted, "small": counted, "large": LesionWise(0, 0, 0, 0)}, outside_ml=0.0, findings=counts[2],
-        scan_score=score, p_value=nan, seconds=1.25, peak_gb=0.5, **figures,
-    )  # fmt: skip
+        case=case,
+        group=group,
+        contrasts=contrasts,
+        detector=detector,
+        used=detector,
+        lesion_ml=2.0 if ill else 0.0,
+        found_ml=found,
+        lesionwise={"all": counted, "small": counted, "large": LesionWise(0, 0, 0, 0)},
+        outside_ml=0.0,
+        findings=counts[2],
+        scan_score=score,
+        p_value=nan,
+        seconds=1.25,
+        peak_gb=0.5,
+        **figures,
+    )
     return replace(row, **other)
 
 

@@ -1,4 +1,4 @@
-"""Embeddings of scans are drawn and measured against healthy scans of other people, and patients are shown only on demand."""
+"""Embeddings are measured against healthy scans of other people; patients are shown on demand."""
 
 from __future__ import annotations
 

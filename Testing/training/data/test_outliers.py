@@ -1,4 +1,4 @@
-"""Training scans that stand out are named by a known rule, and left out of the archive when it is made anew."""
+"""Training scans that stand out are named by a known rule, and left out of a new archive."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Real heads become samples: sides stay sides, air stays dark, and a site's own scans can be added."""
+"""Real heads become samples: sides stay sides, air stays dark, and own scans can be added."""
 
 from __future__ import annotations
 

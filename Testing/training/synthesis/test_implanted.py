@@ -1,4 +1,4 @@
-"""Lesions that are put into healthy scans lie in the brain, are as bright as stated, and leave everything else alone."""
+"""Implanted lesions lie in the brain, are as bright as stated, and change nothing else."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_lesions_are_as_bright_as_stated_beside_the_white_matter_around(
 def test_what_is_no_lesion_stays_as_it_was_to_the_last_bit(prepared):
     mask = draw_lesions_in(prepared, seeded(2), large=True)
     scan = implant_lesions(prepared, mask, Modality.T1, 1.0, seeded(3))
-    whole = prepared.whole(mask)
+    whole = prepared.on_whole_grid(mask)
     before = prepared.reference.array.astype(np.float32)
     assert np.array_equal(scan.array[whole == 0], before[whole == 0]) and np.array_equal(
         scan.affine, prepared.reference.affine
@@ -100,7 +100,7 @@ def test_a_lesion_keeps_some_of_the_texture_of_its_place(prepared):
 @pytest.mark.parametrize(
     ("seed", "modality"), [(0, Modality.FLAIR), (1, Modality.T2), (2, Modality.T1)]
 )
-def test_a_real_scan_of_the_stated_contrast_changes_in_its_lesions_and_the_white_matter_around_them_alone(
+def test_a_real_scan_of_the_contrast_changes_in_its_lesions_and_the_white_matter_around_alone(
     seed, modality, data, monkeypatch
 ):
     kept = []
@@ -118,7 +118,7 @@ def test_a_real_scan_of_the_stated_contrast_changes_in_its_lesions_and_the_white
         lesions.affine, before.affine
     )
     assert lesions.array.any() and not lesions.array[~kept[0].brain_mask].any()
-    white = kept[0].whole((kept[0].posterior[Tissue.WHITE] > 0.5).astype(np.float32)) > 0
+    white = kept[0].on_whole_grid((kept[0].posterior[Tissue.WHITE] > 0.5).astype(np.float32)) > 0
     far = (
         ndimage.distance_transform_edt(lesions.array == 0, sampling=before.spacing) > 15
     )  # mm, beyond every penumbra
@@ -139,7 +139,7 @@ def test_the_same_seed_gives_the_same_real_scan(data):
 
 
 def scored_rows(seed: int, logit_tells: bool) -> np.ndarray:
-    """What is said of one patient's voxels: the statistics always tell lesions, the network's mark does or does not, the error misleads."""
+    """Rows of one patient: statistics separate lesions, the logit may, the error misleads."""
     rng = seeded(seed)
     truth = np.arange(400) < 100
     noise = rng.standard_normal((len(FEATURES), truth.size))
@@ -148,7 +148,7 @@ def scored_rows(seed: int, logit_tells: bool) -> np.ndarray:
     return np.stack([*columns, truth, np.ones(truth.size)], 1).astype(np.float32)
 
 
-def test_sets_of_contrasts_that_no_real_scan_shows_borrow_real_ones_and_nothing_counts_against_a_lesion():
+def test_sets_of_contrasts_without_a_real_scan_borrow_and_nothing_counts_against_a_lesion():
     build = pytest.importorskip("training.release.model")
     made, real = (
         [scored_rows(n, logit_tells=True) for n in range(3)],

@@ -1,4 +1,4 @@
-"""Synthetic anomalies lie in the brain and are told where; the hybrid looks only at what is there; every part of the loss is finite."""
+"""Anomalies lie in the brain and are marked; absent contrasts are ignored; losses are finite."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_anomalies_change_the_brain_alone_and_are_marked_only_where_something_ch
     assert torch.equal(images, again[0]) and torch.equal(anomalous, again[1])
 
 
-def test_half_of_the_lesions_have_a_penumbra_in_white_matter_that_is_fainter_than_they_are_and_not_part_of_them():
+def test_half_of_the_lesions_have_a_fainter_penumbra_in_white_matter_that_is_no_part_of_them():
     patient = brain()
     white = patient.is_in(Tissue.WHITE) & patient.inside
     mask, _ = anomalies.draw_blob(patient, 6.0, white.float(), seeded(0))
@@ -253,7 +253,7 @@ def test_contrastive_losses_are_lower_for_pairs_that_agree():
     assert torch.equal(queue.kept[:8], one) and agreeing < float(queue.loss(one, -one))
 
 
-def test_every_part_of_the_loss_is_finite_and_reaches_the_network_and_weights_of_zero_switch_parts_off():
+def test_every_part_of_the_loss_is_finite_and_reaches_the_network_and_zero_weights_switch_off():
     torch.manual_seed(0)
     weights = {**AnomalySettings().weights, "momentum": 0.1}
     slices = SliceSettings(crop=32, spacing=4.0, slab=9, every=4, patients=2, held_out=1)
@@ -341,7 +341,7 @@ def test_lesions_of_ms_have_the_sizes_of_ms():
     assert volumes == pytest.approx([6, 17, 46, 261])
 
 
-def test_rims_and_caps_are_normal_white_matter_near_the_ventricles_and_half_are_as_bright_as_lesions():
+def test_rims_and_caps_are_white_matter_near_the_ventricles_and_half_are_as_bright_as_lesions():
     from training.synthesis.appearance import draw_rims_and_caps
 
     lateral = torch.zeros((1, 1, 20, 60, 40))
