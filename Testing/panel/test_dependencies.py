@@ -184,7 +184,7 @@ def test_the_network_is_installed_after_asking_and_keeps_the_torch_that_was_chos
     click(bare.ui.networkButton)
     (question,) = answer.questions
     assert "GB" in question and "torch" in question and "monai" in question
-    assert extension == [(False, ">=2.2")]  # the panel has asked
+    assert extension == [(False, ">=2.2")]  # the panel has asked before
     ((wanted, constraints),) = pip.calls
     assert wanted == ["monai>=1.3", "einops>=0.6", "safetensors>=0.4"]
     assert (

@@ -1,10 +1,12 @@
-"""The panel detects as it was told to, in the background, and a detection that is refused, cancelled or dies leaves the scene as it was."""
+"""The panel detects with the chosen settings, in the background.
+
+A detection that is refused or cancelled, or whose worker dies, leaves the scene as it was.
+"""
 
 from __future__ import annotations
 
 import os
 import sys
-import time
 from dataclasses import replace
 
 import numpy as np
@@ -20,7 +22,7 @@ needed("slicer")
 needed("PySide6.QtWidgets")
 
 
-def test_what_is_wrong_with_a_scan_is_said_before_detection(panel, small_patient):
+def test_an_unusable_scan_is_explained_before_detection(panel, small_patient):
     volume = small_patient.scans[Modality.FLAIR].volume
     add_scan(volume.with_array(np.ones_like(volume.array)), "FLAIR")
     click(panel.ui.guessButton)
@@ -28,85 +30,126 @@ def test_what_is_wrong_with_a_scan_is_said_before_detection(panel, small_patient
     picture(panel, "2_refused")
 
 
-def test_detection_runs_in_the_background_and_shows_layers_mask_and_findings(loaded):
+@pytest.fixture
+def segmented(monkeypatch):
+    """The settings of every mask that is computed in this process."""
+    from BrainSSLAnomalyLib.segmentation import Segmenter
+
+    real, settings = Segmenter._mask, []
+
+    def compute(self, given):
+        settings.append(given)
+        return real(self, given)
+
+    monkeypatch.setattr(Segmenter, "_mask", compute)
+    return settings
+
+
+def choose_statistics(panel) -> None:
+    """Choose the quick detector."""
+    panel.ui.detectorSelector.setCurrentText("Statistics")
+    panel.ui.anatomySelector.setCurrentText("atlas")
+
+
+def start_worker(panel):
+    """Press the button, wait for the first message of the worker, and return its job."""
+    choose_statistics(panel)
+    click(panel.ui.detectButton)
+    assert panel.detection.is_running and not panel.ui.detectButton.enabled
+    job = panel.detection.monitor.job
+    until(lambda: job.state.fraction > 0)
+    return job
+
+
+def test_detection_runs_in_the_background_and_shows_layers_mask_and_findings(
+    loaded, segmented, monkeypatch
+):
     import slicer
+    from BrainSSLAnomalyLib.jobs.messages import RESULTS
     from BrainSSLAnomalyLib.scene import Results
 
     panel, node = loaded
     composite = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSliceCompositeNode")
-    begin = time.process_time()
-    click(panel.ui.detectButton)
-    assert (
-        time.process_time() - begin < 2.0
-        and panel.run.running
-        and not panel.ui.detectButton.enabled
-    )
-    until(lambda: panel.ui.progressBar.value > 5)
+    written = []
+    finish = panel.logic.finishDetection
+
+    def finish_and_list(job, *arguments):
+        written.extend(path.name for path in (job.scratch / RESULTS).iterdir())
+        return finish(job, *arguments)
+
+    monkeypatch.setattr(panel.logic, "finishDetection", finish_and_list)
+    job = start_worker(panel)  # comes back before the worker is done
+    assert job.state.status.value == "running"
+    until(lambda: panel.ui.progressBar.value > 0)
     assert panel.ui.progressBar.visible and panel.ui.cancelButton.visible
     picture(panel, "3_running")
-    until(lambda: not panel.run.running)
-    (results,) = Results.everything()
+    until(lambda: not panel.detection.is_running)
+    (results,) = Results.all_in_scene()
     assert results.reference is node and panel.session.results == results
     assert composite.GetForegroundVolumeID() == results.layers["score"].GetID()
     assert panel.ui.findingsTable.rowCount == len(panel.session.findings) > 0
-    assert (
-        not panel.ui.progressBar.visible
-        and panel.ui.detectButton.enabled
-        and panel.ui.editButton.enabled
-    )
+    assert not panel.ui.progressBar.visible
+    assert panel.ui.detectButton.enabled and panel.ui.editButton.enabled
     picture(panel, "4_detected")
+    assert "anomaly_score.nii.gz" in written and "anomaly_mask.nii.gz" not in written
+    assert segmented == [panel.session.settings]  # the first mask is computed once
 
 
-def test_cancel_ends_within_two_seconds_and_leaves_the_scene(loaded, scene):
+def test_a_second_detection_computes_its_first_mask_once_too(detected, small_detection, segmented):
+    panel, results = detected
+    panel.onDetected(Finished(small_detection), {Modality.FLAIR: results.reference})
+    assert segmented == [panel.session.settings]
+    assert results.segmentation is not None and panel.ui.findingsTable.rowCount > 0
+
+
+def test_cancel_ends_the_worker_and_leaves_the_scene(loaded, scene):
     panel, _ = loaded
     before = scene.GetNumberOfNodes()
-    click(panel.ui.detectButton)
-    settle(0.5)
-    scratch = panel.run._job.scratch
-    begin = time.monotonic()
+    job = start_worker(panel)
     click(panel.ui.cancelButton)
-    until(lambda: not panel.run.running)
-    assert (
-        time.monotonic() - begin < 4.0
-        and scene.GetNumberOfNodes() == before
-        and not scratch.exists()
-    )
+    assert not panel.ui.cancelButton.enabled
+    until(lambda: not panel.detection.is_running)
+    assert job._process.poll() is not None and not job.scratch.exists()
+    assert scene.GetNumberOfNodes() == before
     assert "Cancelled" in panel.ui.statusMessage.text and panel.ui.detectButton.enabled
 
 
 def test_a_worker_that_dies_is_explained_and_leaves_the_scene(loaded, scene):
     panel, _ = loaded
     before = scene.GetNumberOfNodes()
-    click(panel.ui.detectButton)
-    settle(0.3)
-    panel.run._job._process.kill()
-    until(lambda: not panel.run.running)
-    assert (
-        "memory" in panel.ui.statusMessage.text
-        and scene.GetNumberOfNodes() == before
-        and panel.ui.detectButton.enabled
-    )
+    start_worker(panel)._process.end()
+    until(lambda: not panel.detection.is_running)
+    assert "memory" in panel.ui.statusMessage.text and scene.GetNumberOfNodes() == before
+    assert panel.ui.detectButton.enabled
     picture(panel, "5_failed")
 
 
 def test_closing_the_scene_while_the_worker_runs_ends_it(loaded, scene):
     panel, _ = loaded
-    click(panel.ui.detectButton)
-    settle(0.3)
-    process, scratch = panel.run._job._process, panel.run._job.scratch
+    job = start_worker(panel)
     scene.Clear(False)
-    settle(0.3)
-    assert not panel.run.running and process.poll() is not None and not scratch.exists()
+    settle()
+    assert not panel.detection.is_running
+    assert job._process.poll() is not None and not job.scratch.exists()
     assert panel.scans.chosen() == {} and not panel.ui.detectButton.enabled
 
 
-def test_a_scan_removed_while_it_is_worked_on_is_noticed(
+class Finished:
+    """Stands in for a job that is done."""
+
+    def __init__(self, detection) -> None:
+        self.detection = detection
+
+    def result(self):
+        return self.detection
+
+
+def test_a_scan_removed_during_its_detection_is_explained(
     loaded, scene, small_detection, monkeypatch
 ):
     panel, node = loaded
-    job = type("Job", (), {"detection": lambda self: small_detection})()
     scene.RemoveNode(node)
-    panel.onDetected(job, {Modality.FLAIR: node})
+    panel.onDetected(Finished(small_detection), {Modality.FLAIR: node})
     assert "was removed" in panel.ui.statusMessage.text
 
 
@@ -114,8 +157,7 @@ def test_sliders_set_before_detection_make_the_first_mask(loaded, small_detectio
     panel, node = loaded
     panel.ui.thresholdSlider.value = 0.4
     panel.ui.methodSelector.setCurrentText("fixed")
-    job = type("Job", (), {"detection": lambda self: small_detection})()
-    panel.onDetected(job, {Modality.FLAIR: node})
+    panel.onDetected(Finished(small_detection), {Modality.FLAIR: node})
     assert (
         panel.ui.thresholdSlider.value == pytest.approx(0.4)
         and panel.session.settings.threshold.method.value == "fixed"
@@ -123,13 +165,13 @@ def test_sliders_set_before_detection_make_the_first_mask(loaded, small_detectio
     assert panel.session.results.settings == panel.session.settings
 
 
-def test_levels_that_nobody_has_moved_are_those_for_the_scans_chosen(
+def test_levels_that_nobody_has_moved_are_the_defaults_for_the_chosen_scans(
     panel, small_patient, monkeypatch
 ):
-    asked = []
+    used = []
 
-    def refuse(scans, detection, segmentation):
-        asked.append(segmentation)
+    def refuse(scans, detection):
+        used.append(panel.tuning.settings())
         raise BadSettings("this is a test", "go on")
 
     monkeypatch.setattr(panel.logic, "startDetection", refuse)
@@ -146,10 +188,10 @@ def test_levels_that_nobody_has_moved_are_those_for_the_scans_chosen(
     add_scan(volume, "Patient FLAIR")
     click(panel.ui.guessButton)
     click(panel.ui.detectButton)
-    assert [s.threshold.threshold for s in asked] == pytest.approx([T1_THRESHOLD, 0.6, 0.7])
+    assert [s.threshold.threshold for s in used] == pytest.approx([T1_THRESHOLD, 0.6, 0.7])
 
 
-def test_results_of_t1_alone_begin_with_its_levels_and_reset_goes_back_to_them(
+def test_results_of_t1_alone_start_with_its_levels_and_reset_returns_to_them(
     panel, small_patient, small_detection
 ):
     from BrainSSLAnomalyLib.scene import Results
@@ -180,14 +222,13 @@ def test_a_second_detection_keeps_rejected_findings_and_edits(
     slicer.util.updateSegmentBinaryLabelmapFromArray(
         edit, node, node.GetSegmentation().GetNthSegmentID(0), results.reference
     )
-    asked = []
+    questions = []
     monkeypatch.setattr(
-        slicer.util, "confirmYesNoDisplay", lambda text, *a, **k: asked.append(text) or True
+        slicer.util, "confirmYesNoDisplay", lambda text, *a, **k: questions.append(text) or True
     )
-    job = type("Job", (), {"detection": lambda self: small_detection})()
-    panel.onDetected(job, {Modality.FLAIR: results.reference})
+    panel.onDetected(Finished(small_detection), {Modality.FLAIR: results.reference})
     assert (
-        len(asked) == 1
+        len(questions) == 1
         and panel.session.rejected == {1}
         and panel.session.results.segmentation is not node
     )
@@ -197,22 +238,24 @@ def test_a_second_detection_keeps_rejected_findings_and_edits(
     assert kept.sum() == 27 and node.GetName().endswith("(edited)")
 
 
-def test_how_to_detect_is_chosen_saved_with_the_scene_and_handed_to_the_worker(
+def test_detection_settings_are_saved_with_the_scene_and_sent_to_the_worker(
     loaded, scene, tmp_path, monkeypatch
 ):
     import json
 
+    from BrainSSLAnomalyLib.core.records import detection_from_dict
     from BrainSSLAnomalyLib.core.settings import (
         AnatomySource,
         DetectionSettings,
         DetectorName,
         Device,
-        detection_from_dict,
     )
-    from BrainSSLAnomalyLib.jobs.worker import REQUEST
+    from BrainSSLAnomalyLib.jobs.messages import REQUEST
 
     panel, _ = loaded
-    assert panel.run.settings(panel.parameterNode) == DetectionSettings()  # as the command line
+    assert (
+        panel.detection.settings(panel.parameterNode) == DetectionSettings()
+    )  # as the command line
     for name, value in (
         ("detector", "Network (hybrid)"),
         ("device", "cpu"),
@@ -233,22 +276,21 @@ def test_how_to_detect_is_chosen_saved_with_the_scene_and_handed_to_the_worker(
     load(scene, tmp_path / "s.mrb")
     panel.onSceneReady()
     assert (
-        panel.run.settings(panel.parameterNode) == wanted
+        panel.detection.settings(panel.parameterNode) == wanted
         and panel.ui.deviceSelector.currentText == "cpu"
     )
     picture(panel, "8_choices")
     click(panel.ui.detectButton)
-    request = json.loads((panel.run._job.scratch / REQUEST).read_text())
+    request = json.loads((panel.detection.monitor.job.scratch / REQUEST).read_text())
     assert detection_from_dict(request["detection"]) == wanted
-    panel.run.cancel(now=True)
+    panel.detection.cancel(now=True)
 
 
-def test_what_only_the_network_listens_to_is_greyed_for_the_statistics(panel):
-    for name, looks in (("Statistics", False), ("Network (hybrid)", True), ("Automatic", True)):
+def test_settings_of_the_network_alone_are_disabled_for_the_statistics(panel):
+    for name, enabled in (("Statistics", False), ("Network (hybrid)", True), ("Automatic", True)):
         panel.ui.detectorSelector.setCurrentText(name)
-        assert (
-            panel.ui.deviceSelector.enabled is looks and panel.ui.testTimeCheckBox.enabled is looks
-        )
+        assert panel.ui.deviceSelector.enabled is enabled
+        assert panel.ui.testTimeCheckBox.enabled is enabled
 
 
 def test_detectors_are_named_in_words_and_the_scene_keeps_their_values(panel):
@@ -269,22 +311,19 @@ def test_the_worker_runs_behind_slicers_launcher_and_cancel_reaches_it(
     loaded, tmp_path, monkeypatch
 ):
     import psutil
-    from BrainSSLAnomalyLib import panel as rooms
+    from BrainSSLAnomalyLib import panel as sections
 
     launcher = tmp_path / "PythonSlicer"
     launcher.write_text(
         f'#!/bin/sh\n"{sys.executable}" "$@"\ntrue\n'
-    )  # does not hand on signals, as Slicer's
+    )  # does not pass on signals, as Slicer's
     launcher.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
-    assert rooms.python() == str(launcher) and rooms.environment()
+    assert sections.slicer_python() == str(launcher)
+    assert sections.worker_environment()
     panel, _ = loaded
-    click(panel.ui.detectButton)
-    until(lambda: panel.ui.progressBar.value > 0)
-    (child,) = psutil.Process(panel.run._job._process.pid).children()
+    job = start_worker(panel)
+    (child,) = psutil.Process(job._process._process.pid).children()
     click(panel.ui.cancelButton)
-    until(lambda: not panel.run.running)
-    end = time.monotonic() + 5
-    while child.is_running() and child.status() != psutil.STATUS_ZOMBIE:
-        assert time.monotonic() < end, "the worker lives on"
-        time.sleep(0.05)
+    until(lambda: not panel.detection.is_running)
+    until(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE)

@@ -1,11 +1,11 @@
-"""What was detected is cut by sliders, reviewed finding by finding, edited, saved, and comes back with the scene."""
+"""Findings follow the sliders, are reviewed, edited and saved, and come back with the scene."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 from BrainSSLAnomalyLib.core.settings import SegmentationSettings
-from support.slicer.driving import click, picture, settle
+from support.slicer.driving import click, picture, rest, settle
 from support.slicer.optional import needed
 from support.slicer.scene_contents import load
 
@@ -30,7 +30,7 @@ def test_the_display_follows_a_slider_at_once_and_the_mask_when_it_rests(detecte
     before = voxels(results)
     panel.ui.lowSlider.value = 0.6
     assert display.GetLowerThreshold() == pytest.approx(0.6) and voxels(results) == before
-    settle(0.2)
+    rest(panel)
     after = voxels(results)
     assert 0 < after < before
     assert panel.parameterNode.low == pytest.approx(0.6)
@@ -38,25 +38,27 @@ def test_the_display_follows_a_slider_at_once_and_the_mask_when_it_rests(detecte
     assert voxels(results) == before and panel.ui.lowSlider.value == pytest.approx(0.2)
 
 
-@pytest.mark.parametrize("name", ["opening", "closing", "dilation", "erosion", "smallest"])
+@pytest.mark.parametrize(
+    "name", ["openingMm", "closingMm", "dilationMm", "erosionMm", "minVolumeMl"]
+)
 def test_every_clean_up_slider_changes_the_mask_as_the_command_line_would(detected, name):
     from BrainSSLAnomalyLib.segmentation import segment
 
     panel, results = detected
-    getattr(panel.ui, f"{name}Slider").value = {"smallest": 1.0}.get(name, 4.0)
-    settle(0.2)
+    getattr(panel.ui, f"{name}Slider").value = {"minVolumeMl": 1.0}.get(name, 4.0)
+    rest(panel)
     settings = panel.tuning.settings()
     assert settings != SegmentationSettings()
     assert voxels(results) == segment(panel.session.detection, settings).mask.sum()
 
 
 @pytest.mark.parametrize("method", ["fixed", "percentile", "robust-z", "otsu", "hysteresis"])
-def test_every_method_shows_its_sliders_and_cuts(detected, method):
+def test_every_method_shows_its_sliders_and_makes_its_mask(detected, method):
     from BrainSSLAnomalyLib.segmentation import segment
 
     panel, results = detected
     panel.ui.methodSelector.setCurrentText(method)
-    settle(0.2)
+    rest(panel)
     shown = {
         n
         for n in ("threshold", "low", "percentile", "zscore")
@@ -91,7 +93,7 @@ def test_findings_are_rejected_and_accepted_by_button_and_key_and_selecting_jump
     assert voxels(results) == whole
     panel.parent.activateWindow()
     table.setFocus()
-    settle(0.1)
+    settle()
     QTest.keyClick(table, QtCore.Qt.Key.Key_R)
     settle()
     assert panel.session.rejected == {1}
@@ -150,12 +152,12 @@ def test_one_segment_a_finding_and_the_surface_on_demand(detected):
     panel.ui.surfaceCheckBox.checked = True
     assert results.segmentation.GetSegmentation().ContainsRepresentation("Closed surface")
     panel.ui.thresholdSlider.value = 0.9
-    settle(0.2)
+    rest(panel)
     assert results.segmentation.GetSegmentation().ContainsRepresentation("Closed surface")
 
 
 @pytest.mark.parametrize("keep", [True, False])
-def test_an_edited_mask_is_never_overwritten_unasked(detected, keep, monkeypatch):
+def test_an_edited_mask_is_never_overwritten_without_asking(detected, keep, monkeypatch):
     import slicer
 
     panel, results = detected
@@ -165,14 +167,14 @@ def test_an_edited_mask_is_never_overwritten_unasked(detected, keep, monkeypatch
     slicer.util.updateSegmentBinaryLabelmapFromArray(
         edit, node, node.GetSegmentation().GetNthSegmentID(0), results.reference
     )
-    asked = []
+    questions = []
     monkeypatch.setattr(
-        slicer.util, "confirmYesNoDisplay", lambda text, *a, **k: asked.append(text) or keep
+        slicer.util, "confirmYesNoDisplay", lambda text, *a, **k: questions.append(text) or keep
     )
     for low in (0.5, 0.6):
         panel.ui.lowSlider.value = low
-        settle(0.2)
-    assert len(asked) == 1 and "edited by hand" in asked[0]
+        rest(panel)
+    assert len(questions) == 1 and "edited by hand" in questions[0]
     left = slicer.util.arrayFromSegmentBinaryLabelmap(
         node, node.GetSegmentation().GetNthSegmentID(0), results.reference
     )
@@ -226,7 +228,7 @@ def test_mask_and_report_are_saved(detected, tmp_path, monkeypatch):
 def test_sliders_findings_and_layers_come_back_with_a_loaded_scene(detected, scene, tmp_path):
     panel, results = detected
     panel.ui.thresholdSlider.value = 0.8
-    settle(0.2)
+    rest(panel)
     panel.ui.findingsTable.selectRow(0)
     click(panel.ui.rejectButton)
     count = voxels(results)
@@ -236,14 +238,14 @@ def test_sliders_findings_and_layers_come_back_with_a_loaded_scene(detected, sce
     assert panel.session is None and panel.ui.findingsTable.rowCount == 0
     load(scene, tmp_path / "s.mrb")
     panel.onSceneReady()
-    settle(0.2)
+    rest(panel)
     assert panel.ui.thresholdSlider.value == pytest.approx(0.8) and panel.session.rejected == {1}
     assert voxels(panel.session.results) == count and panel.scans.chosen()
 
 
-def test_results_deleted_by_hand_are_missed_without_an_error(detected, scene):
+def test_results_deleted_by_hand_leave_the_panel_without_an_error(detected, scene):
     panel, results = detected
     scene.RemoveNode(results.layers["score"])
     panel.ui.thresholdSlider.value = 0.5
-    settle(0.2)
+    rest(panel)
     assert panel.session is None and panel.ui.findingsTable.rowCount == 0

@@ -1,11 +1,11 @@
-"""The maps of a detection are shown over the scan as chosen, and a selected finding by a Grad-CAM of its own."""
+"""Maps are shown over the scan as chosen, and a selected finding by a Grad-CAM of its own."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 from BrainSSLAnomalyLib.core.study import Modality
-from support.slicer.driving import click, picture, settle, until
+from support.slicer.driving import click, picture, rest, settle, until
 from support.slicer.optional import needed
 
 needed("slicer")
@@ -45,9 +45,11 @@ def test_every_map_of_the_network_is_offered_in_its_own_window_and_only_where_it
     from support.detections import as_by_network
 
     panel, results = detected
-    offered = lambda: [
-        panel.ui.layerSelector.itemText(n) for n in range(panel.ui.layerSelector.count)
-    ]
+
+    def offered():
+        selector = panel.ui.layerSelector
+        return [selector.itemText(n) for n in range(selector.count)]
+
     assert offered() == ["None", "anomaly score", "z on FLAIR"] and not panel.ui.flipButton.enabled
     panel.layers.listResults(
         Results.write(as_by_network(small_detection), {Modality.FLAIR: results.reference})
@@ -102,7 +104,7 @@ def test_a_key_and_a_button_flip_between_scan_and_reconstruction_in_the_same_win
     assert composite.GetBackgroundVolumeID() == scan.GetID()
     panel.parent.activateWindow()
     panel.ui.layerSelector.setFocus()
-    settle(0.1)
+    settle()
     for shown in (healthy, scan):
         QTest.keyClick(panel.ui.opacitySlider, QtCore.Qt.Key.Key_F)
         settle()
@@ -117,7 +119,7 @@ def test_a_key_and_a_button_flip_between_scan_and_reconstruction_in_the_same_win
 
 
 @pytest.fixture
-def seen(detected, small_detection):
+def by_network(detected, small_detection):
     """The panel with results of the network."""
     from BrainSSLAnomalyLib.scene import Results
     from support.detections import as_by_network
@@ -131,71 +133,76 @@ def seen(detected, small_detection):
     return panel, results
 
 
-class Answer:
-    """Stands in for the job that explains a finding."""
+class Explanation:
+    """Stands in for the job that explains a finding, the target."""
 
-    def __init__(self, asked, sentence="") -> None:
+    def __init__(self, target, sentence="") -> None:
         from BrainSSLAnomalyLib.jobs import JobFailed, JobState, Status
 
-        self.asked, self.closed, self.state = asked, False, JobState()
+        self.target, self.is_closed, self.polls, self.state = target, False, 0, JobState()
         self._done = JobState(Status.FAILED if sentence else Status.DONE, sentence=sentence)
         self._error = (
             JobFailed(sentence.rstrip("."), "choose the finding again") if sentence else None
         )
 
     def poll(self):
+        self.polls += 1
         return self.state
 
     def end(self) -> None:
         self.state = self._done
 
-    def finding_map(self):
+    def result(self):
         if self._error:
             raise self._error
-        return self.asked.astype(np.float32)
+        return self.target.astype(np.float32)
 
     def close(self) -> None:
-        self.closed = True
+        self.is_closed = True
 
 
 @pytest.fixture
-def questions(monkeypatch):
-    """Every question about a finding; `questions.sentence` makes the next ones fail."""
+def requests(monkeypatch):
+    """Every explanation that is started; `requests.sentence` makes the next ones fail."""
     from BrainSSLAnomalyLib import jobs
 
-    class Questions(list):
+    class Requests(list):
         sentence = ""
 
-    asked = Questions()
+    started = Requests()
 
-    def start(network_input, brain, finding, *options):
-        asked.append(Answer(finding, asked.sentence))
-        return asked[-1]
+    def start(request, *options):
+        assert request.network_input.images and request.brain.array.any()
+        started.append(Explanation(request.target, started.sentence))
+        return started[-1]
 
     monkeypatch.setattr(jobs, "start_explanation", start)
-    return asked
+    return started
 
 
-def test_selecting_a_finding_shows_its_own_grad_cam_and_the_last_one_counts(seen, questions):
+def test_selecting_a_finding_shows_its_own_grad_cam_and_the_last_selection_counts(
+    by_network, requests
+):
     import slicer
 
-    panel, results = seen
+    panel, results = by_network
     composite = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSliceCompositeNode")
     labels = panel.session.segmentation.labels
     for row in (0, 1):
         panel.ui.findingsTable.selectRow(row)
         settle()
     assert (
-        len(questions) == 2
-        and questions[0].closed
+        len(requests) == 2
+        and requests[0].is_closed
         and "finding 2 ..." in panel.ui.explainMessage.text
     )
-    assert all(np.array_equal(q.asked, labels == n) for n, q in enumerate(questions, start=1))
-    questions[0].end()
-    settle(0.3)
-    assert "finding" not in results.layers
-    questions[1].end()
-    until(lambda: not panel.explaining.running, 5)
+    assert all(np.array_equal(r.target, labels == n) for n, r in enumerate(requests, start=1))
+    polls = requests[0].polls
+    requests[0].end()
+    until(lambda: requests[1].polls > 1)
+    assert "finding" not in results.layers and requests[0].polls == polls
+    requests[1].end()
+    until(lambda: not panel.explanation.is_running)
     assert composite.GetForegroundVolumeID() == results.layers["finding"].GetID()
     assert (
         panel.ui.layerSelector.currentText == "Grad-CAM of finding 2"
@@ -204,7 +211,7 @@ def test_selecting_a_finding_shows_its_own_grad_cam_and_the_last_one_counts(seen
     assert (slicer.util.arrayFromVolume(results.layers["finding"]) > 0).sum() == (labels == 2).sum()
     picture(panel, "10_finding_explained")
     panel.ui.lowSlider.value = 0.6
-    settle(0.2)
+    rest(panel)
     offered = [panel.ui.layerSelector.itemText(n) for n in range(panel.ui.layerSelector.count)]
     assert (
         "Grad-CAM of finding 2" not in offered
@@ -216,70 +223,63 @@ def test_selecting_a_finding_shows_its_own_grad_cam_and_the_last_one_counts(seen
     )
 
 
-def test_a_question_is_given_up_when_findings_change_and_its_failure_is_explained(seen, questions):
-    panel, results = seen
+def test_an_explanation_is_stopped_when_findings_change_and_its_failure_is_explained(
+    by_network, requests
+):
+    panel, results = by_network
     panel.ui.findingsTable.selectRow(0)
     settle()
     panel.ui.lowSlider.value = 0.6
-    settle(0.2)
-    assert questions[0].closed and not panel.explaining.running
-    questions.sentence = "There was not enough memory: close other programs."
+    rest(panel)
+    assert requests[0].is_closed and not panel.explanation.is_running
+    requests.sentence = "There was not enough memory: close other programs."
     panel.ui.findingsTable.selectRow(1)
     settle()
-    questions[1].end()
-    until(lambda: not panel.explaining.running, 5)
+    requests[1].end()
+    until(lambda: not panel.explanation.is_running)
     assert "not enough memory" in panel.ui.explainMessage.text and "finding" not in results.layers
     panel.ui.explainCheckBox.checked = False
     panel.ui.findingsTable.selectRow(0)
     settle()
-    assert len(questions) == 2 and panel.ui.explainMessage.text == ""
+    assert len(requests) == 2 and panel.ui.explainMessage.text == ""
 
 
-def test_where_a_finding_cannot_be_explained_alone_that_is_said(seen, questions):
+def test_without_network_input_the_message_says_that_all_findings_are_explained(
+    by_network, requests
+):
     import slicer
 
-    panel, _ = seen
+    panel, _ = by_network
     slicer.mrmlScene.RemoveNode(slicer.util.getNode("Patient FLAIR network input FLAIR"))
     panel.ui.findingsTable.selectRow(0)
     settle()
     assert (
-        not questions and "of all findings, not of finding 1 alone" in panel.ui.explainMessage.text
+        not requests and "of all findings, not of finding 1 alone" in panel.ui.explainMessage.text
     )
     assert panel.ui.layerSelector.currentText == "Grad-CAM of all findings"
 
 
-def test_the_statistics_explain_no_finding(detected, questions):
+def test_the_statistics_explain_no_finding(detected, requests):
     panel, _ = detected
     panel.ui.findingsTable.selectRow(0)
     settle()
-    assert not panel.ui.explainCheckBox.enabled and not questions
+    assert not panel.ui.explainCheckBox.enabled and not requests
 
 
-def test_closing_the_scene_ends_a_question(seen, questions, scene):
-    panel, _ = seen
+def test_closing_the_scene_ends_an_explanation(by_network, requests, scene):
+    panel, _ = by_network
     panel.ui.findingsTable.selectRow(0)
     settle()
     scene.Clear(False)
-    settle(0.3)
+    settle()
     assert (
-        questions[0].closed
-        and not panel.explaining.running
+        requests[0].is_closed
+        and not panel.explanation.is_running
         and not panel.ui.explainCheckBox.enabled
     )
 
 
-def test_the_real_worker_explains_a_finding(seen):
-    panel, _ = seen
-    for package in ("torch", "monai", "einops"):
-        pytest.importorskip(package)
-    panel.ui.findingsTable.selectRow(0)
-    settle()
-    until(lambda: not panel.explaining.running)
-    assert "finding 1 alone" in panel.ui.explainMessage.text, panel.ui.explainMessage.text
-    assert panel.ui.layerSelector.currentText == "Grad-CAM of finding 1"
-
-
-def test_the_network_behind_the_panel_brings_its_layers_and_explains_a_finding(loaded):
+def test_a_detection_by_the_network_brings_its_layers_and_explains_a_finding(loaded):
     from BrainSSLAnomalyLib.scene import Results
 
     for package in ("torch", "monai", "einops"):
@@ -288,8 +288,8 @@ def test_the_network_behind_the_panel_brings_its_layers_and_explains_a_finding(l
     panel.ui.detectorSelector.setCurrentText("Network (hybrid)")
     panel.ui.deviceSelector.setCurrentText("cpu")
     click(panel.ui.detectButton)
-    until(lambda: not panel.run.running)
-    (results,) = Results.everything()
+    until(lambda: not panel.detection.is_running)
+    (results,) = Results.all_in_scene()
     assert panel.session.detection.detector == "hybrid", panel.ui.statusMessage.text
     assert {
         "reconstruction",
@@ -299,10 +299,13 @@ def test_the_network_behind_the_panel_brings_its_layers_and_explains_a_finding(l
         "gradcam",
     } <= set(results.layers)
     assert (
-        results.explainable and panel.ui.flipButton.enabled and panel.ui.findingsTable.rowCount > 0
+        results.has_network_input
+        and panel.ui.flipButton.enabled
+        and panel.ui.findingsTable.rowCount > 0
     )
     panel.ui.findingsTable.selectRow(0)
-    until(lambda: not panel.explaining.running)
+    until(lambda: not panel.explanation.is_running)
     assert panel.ui.layerSelector.currentText == "Grad-CAM of finding 1", (
         panel.ui.explainMessage.text
     )
+    assert "finding 1 alone" in panel.ui.explainMessage.text

@@ -129,17 +129,17 @@ def test_every_scene_aware_widget_gets_the_scene_from_the_ui_file():
 
 
 def test_every_widget_and_attribute_that_the_sources_use_exists():
-    seen = set()
+    used = set()
     for file, line, widget, attribute in uses():
         assert widget in WIDGETS, (file, line, widget)
-        seen.add(widget)
+        used.add(widget)
         assert attribute in properties(WIDGETS[widget]) | methods(WIDGETS[widget]) | PYTHONQT, (
             file,
             line,
             widget,
             attribute,
         )
-    assert len(seen) > 20
+    assert len(used) > 20
 
 
 def test_properties_are_never_called_and_methods_never_assigned():
