@@ -80,19 +80,11 @@ def test_slicer_qt_trame_torch_and_training_are_imported_only_where_they_belong(
         assert room(path) in allowed or not roots & banned
 
 
-def test_no_module_has_more_than_400_lines():
-    long = {
-        str(p): n
-        for p in [*MODULES, *(PROJECT / "training").rglob("*.py")]
-        if (n := len(p.read_text().splitlines())) > 400
-    }
-    assert not long
-
-
 def test_importing_every_light_room_brings_neither_torch_nor_slicer_nor_matplotlib():
     code = (
-        "import sys, BrainSSLAnomalyLib, BrainSSLAnomalyLib.segmentation, BrainSSLAnomalyLib.imageio, BrainSSLAnomalyLib.cli.app, "
-        "BrainSSLAnomalyLib.detection.detect, BrainSSLAnomalyLib.report; "
+        "import sys, BrainSSLAnomalyLib.cli.app, BrainSSLAnomalyLib.detection.detect; "
+        "import BrainSSLAnomalyLib.report, BrainSSLAnomalyLib.imageio; "
+        "import BrainSSLAnomalyLib.segmentation; "
         "print(sorted({'torch', 'monai', 'slicer', 'matplotlib'} & set(sys.modules)))"
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

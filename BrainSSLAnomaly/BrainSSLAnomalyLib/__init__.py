@@ -6,8 +6,9 @@ packages that it needs (so that ``lazy_loader`` has no place here).
 
 Example:
     >>> from BrainSSLAnomalyLib import Modality, detect, read_study, segment
-    >>> study = read_study({Modality.FLAIR: "flair.nii.gz"})  # doctest: +SKIP
-    >>> segment(detect(study)).findings  # doctest: +SKIP
+    >>> study = read_study({Modality.FLAIR: "flair.nii.gz"})
+    >>> segment(detect(study)).findings[0].place
+    'right frontal lobe, deep white matter'
 """
 
 from __future__ import annotations

@@ -1,40 +1,39 @@
-"""The command line does what its help says, and fails in one sentence without leaving anything behind."""
+"""The command line does what its help says, and fails in one sentence leaving nothing."""
 
 from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
-import time
 from functools import cache
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import pytest
+from BrainSSLAnomalyLib import __version__
+from BrainSSLAnomalyLib.core.errors import Cancelled
+from BrainSSLAnomalyLib.core.grid import Grid
+from BrainSSLAnomalyLib.core.resampling import resample
 from BrainSSLAnomalyLib.core.settings import T1_THRESHOLD
-from BrainSSLAnomalyLib.imageio import write_volume
+from BrainSSLAnomalyLib.imageio import read_results, write_volume
 from BrainSSLAnomalyLib.phantom import synthetic_patient
+from support.command_line import PATIENCE_SECONDS, QUICK, run
 from support.malformed import MALFORMED
 from support.phantoms import phantom
 
 PROMISED = (
-    "anomaly_score.nii.gz", "anomaly_mask.nii.gz", "brain_mask.nii.gz", "zscore_flair.nii.gz", "zscore_t1.nii.gz",
-    "findings.csv", "regions.csv", "result.json", "report.html",
-)  # fmt: skip
-
-
-def run(*arguments: object, folder: Path | None = None, **options) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "BrainSSLAnomalyLib", *map(str, arguments)]
-    return subprocess.run(
-        command, capture_output=True, text=True, cwd=folder, timeout=300, **options
-    )
-
-
-QUICK = ("--detector", "statistical", "--anatomy", "atlas")
-"""Without a network, where something else is tested."""
+    "anomaly_score.nii.gz",
+    "anomaly_mask.nii.gz",
+    "brain_mask.nii.gz",
+    "zscore_flair.nii.gz",
+    "zscore_t1.nii.gz",
+    "findings.csv",
+    "regions.csv",
+    "result.json",
+    "report.html",
+)
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +68,7 @@ def test_detect_writes_everything_promised_on_the_reference_grid(detected, scans
     assert not [p for p in detected.parent.iterdir() if "partial" in p.name]
 
 
-def test_the_lesions_that_were_put_in_are_found(detected, scans):
+def test_the_lesions_of_the_synthetic_patient_are_found(detected, scans):
     mask, truth = (
         np.asarray(nib.loadsave.load(p).dataobj) > 0
         for p in (detected / "anomaly_mask.nii.gz", scans / "truth.nii.gz")
@@ -78,7 +77,7 @@ def test_the_lesions_that_were_put_in_are_found(detected, scans):
     assert json.loads((detected / "result.json").read_text())["findings"]
 
 
-def test_a_network_looks_for_the_brain_by_default_and_the_report_says_so(detected):
+def test_a_network_finds_the_brain_by_default_and_the_report_says_so(detected):
     pytest.importorskip("monai")
     assert "found by a network and the atlas" in (detected / "report.html").read_text(
         encoding="utf-8"
@@ -207,26 +206,32 @@ def test_a_damaged_result_is_refused(tmp_path, detected):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals differ")
-@pytest.mark.parametrize("seconds", [0.2, 1.0, 2.5])
-def test_ctrl_c_ends_with_code_130_and_leaves_nothing(seconds, scans, tmp_path):
-    command = [
-        sys.executable,
-        "-m",
-        "BrainSSLAnomalyLib",
-        "detect",
-        "--flair",
-        str(scans / "flair.nii.gz"),
-        "-o",
-        str(tmp_path / "r"),
-    ]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 60
-    while not list(tmp_path.iterdir()) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    time.sleep(seconds)
-    process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=60)
-    assert process.returncode == 130 and "Traceback" not in said and "Cancelled" in said
+@pytest.mark.parametrize("stage", ["Reading", "Registering", "Scoring", "Drawing"])
+def test_ctrl_c_at_any_stage_ends_with_code_130_and_leaves_nothing(stage, scans, tmp_path):
+    """The program interrupts itself when it reports the stage, as Ctrl-C would then."""
+    program = (
+        "import os, signal\n"
+        "from contextlib import contextmanager\n"
+        "from BrainSSLAnomalyLib.cli import app\n"
+        "@contextmanager\n"
+        "def progress_bar(is_quiet):\n"
+        "    def report(stage, fraction):\n"
+        f"        if stage.startswith({stage!r}):\n"
+        "            print('reached', flush=True)\n"
+        "            os.kill(os.getpid(), signal.SIGINT)\n"
+        "    yield report\n"
+        "app.progress_bar = progress_bar\n"
+        "app.main()\n"
+    )
+    scan = os.fspath(scans / "flair.nii.gz")
+    done = subprocess.run(
+        [sys.executable, "-c", program, "detect", "--flair", scan, "-o", str(tmp_path / "r")],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_SECONDS,
+    )
+    assert "reached" in done.stdout, done.stderr
+    assert done.returncode == 130 and done.stderr.strip() == str(Cancelled())
     assert list(tmp_path.iterdir()) == []
 
 
@@ -237,29 +242,47 @@ def test_ctrl_c_in_the_middle_of_an_import_lets_it_finish_and_stops_right_after(
     )
     program = (
         "import time\n"
-        "from BrainSSLAnomalyLib.cli import interrupt as interruption\n"
-        "interruption.listen()\n"
-        "try:\n    import slow\n    time.sleep(60)\nexcept KeyboardInterrupt:\n    print('stopped')\n"
+        "from BrainSSLAnomalyLib.cli import interrupt\n"
+        "interrupt.install_handler()\n"
+        "try:\n    import slow\n    time.sleep(3600)\n"
+        "except KeyboardInterrupt:\n    print('stopped')\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, timeout=30
+        [sys.executable, "-c", program],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_SECONDS,
     )
     assert done.stdout.split() == ["imported", "stopped"], done.stderr
 
 
-def test_help_shows_examples():
-    for command in ("detect", "segment"):
-        done = run(command, "--help")
-        assert done.returncode == 0 and f"brain-ssl-anomaly {command}" in done.stdout
+@pytest.mark.parametrize("command", ["detect", "segment", "explain"])
+def test_help_shows_an_example(command):
+    done = run(command, "--help")
+    assert done.returncode == 0 and f"brain-ssl-anomaly {command}" in done.stdout
 
 
-def test_the_demo_finds_its_own_lesions_and_prints_where_the_report_is(tmp_path):
-    done = run("demo", "--output", tmp_path / "demo", "--detector", "statistical")
+def test_the_version_is_that_of_the_package():
+    done = run("--version")
+    assert done.returncode == 0 and done.stdout.split() == ["brain-ssl-anomaly", __version__]
+
+
+def test_the_demo_finds_its_own_lesions_and_runs_twice(tmp_path):
+    target = tmp_path / "demo"
+    done = run("demo", "--output", target, "--detector", "statistical")
     assert done.returncode == 0, done.stderr
-    assert (tmp_path / "demo" / "patient" / "flair.nii.gz").exists() and (
-        tmp_path / "demo" / "report.html"
-    ).exists()
-    assert float(done.stdout.split("put in: ")[1][:4]) > 0.5
+    assert (target / "patient" / "flair.nii.gz").exists() and (target / "report.html").exists()
+    assert float(done.stdout.split("true lesions: ")[1][:4]) > 0.5
+    assert str(target / "report.html") in done.stdout
+    (target / "my notes.txt").write_text("mine")
+    refused = run("demo", "--output", target, "--detector", "statistical")
+    assert refused.returncode == 2 and "--overwrite" in refused.stderr
+    again = run("demo", "--output", target, "--detector", "statistical", "--overwrite", "-q")
+    assert again.returncode == 0, again.stderr
+    assert again.stdout.strip() == str(target / "report.html")
+    assert (target / "my notes.txt").read_text() == "mine"
+    assert [p.name for p in tmp_path.iterdir()] == ["demo"]
 
 
 def test_a_dicom_folder_goes_straight_in(data, tmp_path):
@@ -273,8 +296,6 @@ def test_a_dicom_folder_goes_straight_in(data, tmp_path):
 @pytest.fixture(scope="module")
 def scores_of(data, tmp_path_factory):
     """Order of axes → anomaly score of the same scan on one coarse grid."""
-    from BrainSSLAnomalyLib.core.resampling import resample
-    from BrainSSLAnomalyLib.imageio import read_results
 
     @cache
     def scores(code: str) -> np.ndarray:
@@ -291,10 +312,11 @@ def scores_of(data, tmp_path_factory):
             ).returncode
             == 0
         )
-        detection = read_results(target)[0]
-        grid = np.diag([3.0, 3, 3, 1])
-        grid[:3, 3] = [-75, -105, -70]
-        return resample(detection.reference.with_array(detection.anomaly_score), (50, 65, 50), grid)
+        detection = read_results(target).detection
+        affine = np.diag([3.0, 3, 3, 1])
+        affine[:3, 3] = [-75, -105, -70]
+        score = detection.reference.with_array(detection.anomaly_score)
+        return resample(score, Grid((50, 65, 50), affine))
 
     return scores
 

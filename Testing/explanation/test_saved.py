@@ -1,4 +1,4 @@
-"""A result can be asked what each finding rests on, as long as its scans are there; nothing outlives the findings it was about."""
+"""The findings of saved results can be explained as long as their scans are there."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 from BrainSSLAnomalyLib.core.errors import BadResults, BadSettings, Cancelled
+from BrainSSLAnomalyLib.core.files import write_text
 from BrainSSLAnomalyLib.core.results import MapName
 from BrainSSLAnomalyLib.core.settings import (
     AnatomySource,
@@ -31,12 +32,11 @@ from BrainSSLAnomalyLib.imageio import (
     read_study,
     results_folder,
     write_results,
-    write_text,
     write_volume,
 )
 from BrainSSLAnomalyLib.phantom import synthetic_patient
 from BrainSSLAnomalyLib.segmentation import segment
-from test_command_line import run
+from support.command_line import run
 
 CUT = SegmentationSettings(ThresholdSettings(ThresholdMethod.FIXED, threshold=0.9))
 STATISTICAL = DetectionSettings(
@@ -46,7 +46,7 @@ STATISTICAL = DetectionSettings(
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory) -> Path:
-    """A folder with two scans, and the result of the statistical detector in them; not to be changed."""
+    """A folder with two scans and the result of the statistics; not to be changed."""
     folder = tmp_path_factory.mktemp("made")
     study, _ = synthetic_patient(1, spacing=2.0)
     for modality in (Modality.FLAIR, Modality.T1):
@@ -56,7 +56,7 @@ def made(tmp_path_factory) -> Path:
     (folder / "result").mkdir()
     found = segment(detection, CUT)
     assert found.findings
-    write_results(folder / "result", detection, found, CUT, STATISTICAL)
+    write_results(folder / "result", detection, found, CUT)
     return folder
 
 
@@ -65,11 +65,11 @@ def patient(made, tmp_path) -> Path:
     return shutil.copytree(made, tmp_path / "patient")
 
 
-def test_the_scans_of_a_result_are_found_beside_it_and_where_they_are_said_to_lie(
+def test_the_scans_of_a_result_are_found_beside_it_and_where_they_are_named(
     patient, tmp_path, monkeypatch
 ):
     monkeypatch.chdir(tmp_path)
-    detection, _, _ = read_results(patient / "result")
+    detection = read_results(patient / "result").detection
     study = locate_scans(detection, patient / "result")
     assert {m: s.sha256 for m, s in study.scans.items()} == {
         s.modality: s.sha256 for s in detection.inputs
@@ -85,14 +85,14 @@ def test_the_scans_of_a_result_are_found_beside_it_and_where_they_are_said_to_li
 
 
 def test_another_scan_of_the_same_name_is_refused(patient):
-    detection, _, _ = read_results(patient / "result")
+    detection = read_results(patient / "result").detection
     shutil.copy(patient / "flair.nii.gz", patient / "t1.nii.gz")
     with pytest.raises(BadResults, match="SHA-256"):
         locate_scans(detection, patient / "result")
 
 
 def test_a_result_of_one_scan_needs_no_other_file(patient):
-    detection, _, _ = read_results(patient / "result")
+    detection = read_results(patient / "result").detection
     alone = replace(detection, inputs=detection.inputs[:1])
     for name in ("flair", "t1"):
         (patient / f"{name}.nii.gz").unlink()
@@ -101,7 +101,7 @@ def test_a_result_of_one_scan_needs_no_other_file(patient):
 
 
 def test_scans_that_were_made_in_memory_are_never_taken_from_beside_the_result(patient):
-    detection, _, _ = read_results(patient / "result")
+    detection = read_results(patient / "result").detection
     unsigned = replace(
         detection, inputs=tuple(replace(s, sha256="", source="made") for s in detection.inputs)
     )
@@ -118,7 +118,7 @@ def test_new_findings_take_the_explanations_of_the_old_ones_away_and_leave_other
     folder.mkdir()
     (folder / "finding_01_attention.nii.gz").write_text("old")
     (folder / "my notes.txt").write_text("mine")
-    with results_folder(patient / "result", True) as stage:
+    with results_folder(patient / "result", overwrite=True) as stage:
         write_text(stage / "result.json", "{}")
     assert [p.name for p in folder.iterdir()] == ["my notes.txt"]
 
@@ -127,7 +127,7 @@ def test_new_findings_take_the_explanations_of_the_old_ones_away_and_leave_other
     "arguments",
     [("nowhere",), ("result", "--finding", "99"), ("result", "--stage", "brain"), ("result",)],
 )
-def test_what_cannot_be_explained_ends_with_code_2_and_one_sentence(arguments, patient):
+def test_a_request_that_cannot_be_met_ends_with_code_2_and_one_sentence(arguments, patient):
     if arguments == ("result",):
         (patient / "t1.nii.gz").unlink()
     done = run("explain", *arguments, folder=patient)
@@ -150,6 +150,7 @@ pytest.importorskip(
 )
 
 from BrainSSLAnomalyLib.explanation import explain_results
+from BrainSSLAnomalyLib.network.feature_density import HealthyPatches
 from BrainSSLAnomalyLib.network.hybrid import HybridNetwork, HybridSettings
 from BrainSSLAnomalyLib.network.model import Model
 
@@ -161,12 +162,9 @@ def tiny() -> Model:
         HybridSettings(features=(8, 8, 16, 16, 32), layers=1, heads=4, embedding=128)
     ).eval()
     with torch.no_grad():
-        network.out.weight[-1].abs_()  # what it sees speaks for an anomaly
-    return Model(
-        network,
-        {"mean": torch.ones(128), "precision": torch.eye(128), "sample": torch.ones(2, 128)},
-        "test",
-    )
+        network.out.weight[-1].abs_()  # so that features speak for an anomaly
+    patches = HealthyPatches(torch.ones(128), torch.eye(128), torch.ones(2, 128))
+    return Model(network, patches, "test")
 
 
 def explain_first(patient: Path, **options):
@@ -215,7 +213,7 @@ def test_an_explanation_lies_in_the_brain_on_the_slices_of_its_finding(patient):
         at = np.flatnonzero(array.any(tuple(a for a in range(3) if a != axis)))
         assert at.size and at.min() >= slices.min() - 1 and at.max() <= slices.max() + 1
         assert array.min() >= 0 and array.max() > least and not array[~detection.brain_mask].any()
-    assert not explanation.empty and explanation.gradcam.max() <= 1
+    assert not explanation.is_empty and explanation.gradcam.max() <= 1
     assert set(explanation.maps) == {MapName.RECONSTRUCTION, MapName.ERROR}
 
 
@@ -230,7 +228,7 @@ def test_explaining_can_be_stopped_and_leaves_nothing(patient):
     assert not (patient / "result" / "explanations").exists()
 
 
-def test_without_torch_the_user_is_told_what_to_install(patient, monkeypatch):
+def test_without_torch_the_user_learns_what_to_install(patient, monkeypatch):
     monkeypatch.setattr("BrainSSLAnomalyLib.explanation.finding.networks_available", lambda: False)
     with pytest.raises(BadSettings, match="PyTorch"):
         explain_first(patient)

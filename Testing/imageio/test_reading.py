@@ -15,6 +15,7 @@ from BrainSSLAnomalyLib.core.errors import (
     UnreadableScan,
     UnsuitableScan,
 )
+from BrainSSLAnomalyLib.core.grid import Grid
 from BrainSSLAnomalyLib.core.resampling import resample
 from BrainSSLAnomalyLib.core.study import Modality
 from BrainSSLAnomalyLib.imageio import read_scan, read_study
@@ -114,7 +115,7 @@ def test_unicode_spaces_and_upper_case_in_paths_are_no_obstacle(tmp_path):
     )
 
 
-def test_the_guess_is_told_and_masks_are_no_scans():
+def test_contrasts_are_guessed_from_names_and_masks_are_no_scans():
     assert guess_from_name("sub-01_FLAIR.nii.gz") is FLAIR
     assert guess_from_name("t2_flair.nii") is FLAIR
     assert guess_from_name("T2_TIRM_dark-fluid") is FLAIR
@@ -129,7 +130,7 @@ def test_the_guess_is_told_and_masks_are_no_scans():
     assert guess_from_name("pd.nii.gz") is Modality.PD
 
 
-def test_tags_are_asked_where_the_description_is_silent():
+def test_tags_count_where_the_description_names_no_contrast():
     assert (
         guess_from_tags({"EchoTime": 120, "RepetitionTime": 9000, "InversionTime": 2500})[0]
         is FLAIR
@@ -206,15 +207,16 @@ def test_any_damage_to_a_header_is_read_or_refused_but_never_a_traceback(tmp_pat
 
 
 def test_all_48_orders_of_axes_hold_the_same_picture_in_world_space(data):
-    grid, shape = np.diag([3.0, 3, 3, 1]), (40, 50, 40)
-    grid[:3, 3] = [-60, -75, -40]
+    affine = np.diag([3.0, 3, 3, 1])
+    affine[:3, 3] = [-60, -75, -40]
+    grid = Grid((40, 50, 40), affine)
     first = None
     paths = sorted((data / "formats" / "orientations").glob("*.nii.gz"))
     assert len(paths) == 47 or len(paths) == 48
     for path in [*paths, data / "formats" / "AIL.nii.gz"]:
-        seen = resample(read_scan(path, Modality.T1).volume, shape, grid)
-        first = seen if first is None else first
-        assert np.abs(seen - first).max() < 0.01, path.name
+        resampled = resample(read_scan(path, Modality.T1).volume, grid)
+        first = resampled if first is None else first
+        assert np.abs(resampled - first).max() < 0.01, path.name
 
 
 def test_a_real_dicom_series_keeps_its_geometry_and_its_secrets(data):

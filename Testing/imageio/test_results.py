@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import pytest
 from BrainSSLAnomalyLib.core.errors import BadResults, BrainSSLAnomalyError, ResultsExist
+from BrainSSLAnomalyLib.core.files import write_text
 from BrainSSLAnomalyLib.core.settings import (
-    DetectionSettings,
     MorphologySettings,
     SegmentationSettings,
     ThresholdSettings,
@@ -21,7 +22,6 @@ from BrainSSLAnomalyLib.imageio import (
     read_results,
     results_folder,
     write_results,
-    write_text,
     write_volume,
 )
 from BrainSSLAnomalyLib.segmentation import segment
@@ -38,7 +38,7 @@ CHOSEN = SegmentationSettings(
 def result(tmp_path, detection) -> Path:
     folder = tmp_path / "result"
     folder.mkdir()
-    write_results(folder, detection, segment(detection, CHOSEN), CHOSEN, DetectionSettings())
+    write_results(folder, detection, segment(detection, CHOSEN), CHOSEN)
     return folder
 
 
@@ -75,9 +75,34 @@ def test_a_detection_comes_back_as_it_was_and_gives_the_same_mask(detection, res
     assert list(again.zscores) == list(detection.zscores)
     assert all(np.array_equal(again.zscores[m], z) for m, z in detection.zscores.items())
     assert np.allclose(again.reference.affine, detection.reference.affine)
-    assert again.facts == dict(detection.facts) and again.scan_p_value == detection.scan_p_value
+    assert again.scan_p_value == detection.scan_p_value
+    made, read = detection.provenance, again.provenance
+    assert np.array_equal(read.template_to_reference, made.template_to_reference)
+    assert replace(read, template_to_reference=made.template_to_reference) == made
     assert np.array_equal(segment(again, chosen).mask, segment(detection, CHOSEN).mask)
     assert content["findings"][0]["deviations"][0]["modality"] == "FLAIR"
+
+
+def test_results_of_version_0_5_are_read(detection, result):
+    path = result / "result.json"
+    content = json.loads(path.read_text(encoding="utf-8"))
+    now = content.pop("provenance")
+    old_names = {
+        "anatomy": "anatomy_by",
+        "skull_stripped": "skull_stripped_input",
+        "healthy_scans": "healthy_scans_in_table",
+    }
+    content |= {
+        "format": 1,
+        "version": "0.5.0",
+        "detection_settings": now["settings"],
+        "facts": {old_names.get(name, name): value for name, value in now.items()},
+    }
+    path.write_text(json.dumps(content), encoding="utf-8")
+    old = read_results(result)
+    assert np.array_equal(old.detection.anomaly_score, detection.anomaly_score)
+    assert old.settings == CHOSEN and old.detection.provenance.healthy_scans == 20
+    assert old.detection.provenance.settings == detection.provenance.settings
 
 
 def test_every_promised_file_is_there_with_the_promised_type(result):
@@ -92,7 +117,7 @@ def test_every_promised_file_is_there_with_the_promised_type(result):
     content = json.loads((result / "result.json").read_text())
     for key in (
         "version",
-        "detection_settings",
+        "provenance",
         "segmentation_settings",
         "inputs",
         "seconds",
@@ -105,7 +130,7 @@ def test_every_promised_file_is_there_with_the_promised_type(result):
 def test_a_failure_leaves_no_folder_behind(tmp_path):
     with (
         pytest.raises(RuntimeError),
-        results_folder(tmp_path / "new" / "deep" / "result", False) as stage,
+        results_folder(tmp_path / "new" / "deep" / "result", overwrite=False) as stage,
     ):
         (stage / "x").write_text("half")
         raise RuntimeError
@@ -114,7 +139,7 @@ def test_a_failure_leaves_no_folder_behind(tmp_path):
 
 def test_a_failure_leaves_old_results_as_they_were(tmp_path, result):
     before = {p.name: p.read_bytes() for p in result.iterdir()}
-    with pytest.raises(KeyboardInterrupt), results_folder(result, True) as stage:
+    with pytest.raises(KeyboardInterrupt), results_folder(result, overwrite=True) as stage:
         write_text(stage / "result.json", "half")
         raise KeyboardInterrupt
     assert {p.name: p.read_bytes() for p in result.iterdir()} == before
@@ -124,9 +149,9 @@ def test_a_failure_leaves_old_results_as_they_were(tmp_path, result):
 def test_results_are_not_overwritten_unasked_and_foreign_files_stay(result):
     (result / "my notes.txt").write_text("mine")
     (result / "zscore_pd.nii.gz").write_text("of an older run")
-    with pytest.raises(ResultsExist, match="--overwrite"), results_folder(result, False):
+    with pytest.raises(ResultsExist, match="--overwrite"), results_folder(result, overwrite=False):
         pass
-    with results_folder(result, True) as stage:
+    with results_folder(result, overwrite=True) as stage:
         write_text(stage / "result.json", "{}")
     assert (result / "my notes.txt").read_text() == "mine"
     assert (result / "result.json").read_text() == "{}"
@@ -135,16 +160,22 @@ def test_results_are_not_overwritten_unasked_and_foreign_files_stay(result):
 
 def test_a_target_that_is_a_file_or_cannot_be_made_is_refused(tmp_path):
     (tmp_path / "file").write_text("x")
-    with pytest.raises(ResultsExist, match="is a file"), results_folder(tmp_path / "file", True):
+    with (
+        pytest.raises(ResultsExist, match="is a file"),
+        results_folder(tmp_path / "file", overwrite=True),
+    ):
         pass
-    with pytest.raises(BrainSSLAnomalyError), results_folder(tmp_path / "file" / "below", True):
+    with (
+        pytest.raises(BrainSSLAnomalyError),
+        results_folder(tmp_path / "file" / "below", overwrite=True),
+    ):
         pass
     assert (tmp_path / "file").read_text() == "x"
 
 
 def test_a_relative_target_is_meant_from_where_the_user_stands(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with results_folder(Path("here"), False) as stage:
+    with results_folder(Path("here"), overwrite=False) as stage:
         os.chdir("/")
         (stage / "x").write_text("1")
     assert (tmp_path / "here" / "x").exists()

@@ -10,8 +10,6 @@ import pytest
 from BrainSSLAnomalyLib.core.anatomy import Structure
 from BrainSSLAnomalyLib.core.errors import DamagedModel
 from BrainSSLAnomalyLib.core.resources import resource
-from BrainSSLAnomalyLib.core.settings import AnatomySource
-from BrainSSLAnomalyLib.detection import detect as detector
 
 pytest.importorskip(
     "torch", reason="the network needs torch: pip install 'brain-ssl-anomaly[model]'"
@@ -60,8 +58,11 @@ def test_the_bundles_config_builds_the_shipped_network():
 
 
 def test_the_metadata_names_every_channel_and_everything_that_monais_schema_requires():
-    about = bundle.metadata(BUNDLE)
-    required = "schema version changelog monai_version pytorch_version numpy_version task description authors copyright network_data_format"
+    about = bundle.read_metadata(BUNDLE)
+    required = (
+        "schema version changelog monai_version pytorch_version numpy_version task description "
+        "authors copyright network_data_format"
+    )
     assert set(required.split()) <= set(about)
     channels = about["network_data_format"]["outputs"]["pred"]["channel_def"]
     assert [channels[str(int(s))] for s in Structure] == [
@@ -79,7 +80,7 @@ def test_its_weights_are_safetensors_with_the_sha256_of_the_metadata():
     from safetensors import safe_open
 
     path = resource(BUNDLE, *bundle.WEIGHTS)
-    assert bundle.sha256(path) == bundle.metadata(BUNDLE)["weights_sha256"]
+    assert bundle.sha256(path) == bundle.read_metadata(BUNDLE)["weights_sha256"]
     with safe_open(str(path), "np") as content:
         assert set(content.keys()) == set(AnatomyNetwork().state_dict())
 
@@ -107,15 +108,8 @@ def test_weights_of_another_network_are_refused(other_bundle):
 
 
 def test_it_gives_probabilities_on_grids_of_any_size():
-    look = anatomy_predictor(load_anatomy_network())
+    predict = anatomy_predictor(load_anatomy_network())
     for shape in ((64, 64, 64), (30, 70, 41)):
-        found = look(np.random.default_rng(0).random(shape).astype(np.float32))
+        found = predict(np.random.default_rng(0).random(shape).astype(np.float32))
         assert found.shape == (len(Structure), *shape)
         np.testing.assert_allclose(found.sum(0), 1, atol=1e-4)
-
-
-def test_without_torch_the_atlas_finds_the_brain_and_the_report_says_so(monkeypatch):
-    monkeypatch.setattr(detector, "find_spec", lambda name: None)
-    look, warning = detector.anatomy_predictor(AnatomySource.NETWORK)
-    assert look is None and "PyTorch" in warning
-    assert detector.anatomy_predictor(AnatomySource.ATLAS) == (None, "")

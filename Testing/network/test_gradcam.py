@@ -1,4 +1,4 @@
-"""Explanations lie where the finding is asked about, depend on the weights, and never reach beyond the slices with a finding."""
+"""Activation maps depend on the weights and stay on the slices of their target."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ pytest.importorskip(
 
 from BrainSSLAnomalyLib.core.settings import ExplanationMethod as Method
 from BrainSSLAnomalyLib.core.settings import ExplanationStage as Stage
-from BrainSSLAnomalyLib.network.gradcam import attention, explain
+from BrainSSLAnomalyLib.network.gradcam import attention_map, class_activation_map
 from BrainSSLAnomalyLib.network.hybrid import CHANNELS, HybridNetwork, HybridSettings
 
 SMALL = HybridSettings(features=(16, 32, 32), layers=1, heads=4, embedding=128)
@@ -44,7 +44,7 @@ def finding() -> np.ndarray:
 @pytest.mark.parametrize("stage", list(Stage))
 @pytest.mark.parametrize("method", list(Method))
 def test_a_map_is_between_0_and_1_and_empty_on_slices_without_the_finding(stage, method):
-    heat = explain(network(), volume(), PRESENT, finding(), stage=stage, method=method)
+    heat = class_activation_map(network(), volume(), PRESENT, finding(), stage=stage, method=method)
     assert heat.shape == (6, 22, 30) and heat.dtype == np.float32 and np.isfinite(heat).all()
     assert heat.min() >= 0 and heat.max() == pytest.approx(1, abs=1e-5)
     assert not heat[[0, 1, 4, 5]].any() and heat[2:4].any()
@@ -52,36 +52,36 @@ def test_a_map_is_between_0_and_1_and_empty_on_slices_without_the_finding(stage,
 
 @pytest.mark.parametrize("axis", [0, 1, 2])
 def test_any_orientation_can_be_explained(axis):
-    heat = explain(network(), volume(), PRESENT, finding(), axis=axis)
+    heat = class_activation_map(network(), volume(), PRESENT, finding(), axis=axis)
     empty = ~finding().any(tuple(a for a in range(3) if a != axis))
     assert not np.moveaxis(heat, axis, 0)[empty].any()
 
 
 @pytest.mark.parametrize("stage", [Stage.CONVOLUTION, Stage.DECODER])
 def test_other_weights_give_another_map(stage):
-    """The sanity check of Adebayo et al., NeurIPS 2018: a map that outlives random weights shows the picture, not the judgement."""
+    """Adebayo et al., NeurIPS 2018: a map that outlives random weights shows only the scan."""
     one, other = (
-        explain(network(seed), volume(), PRESENT, finding(), stage=stage)[2:4].ravel()
+        class_activation_map(network(seed), volume(), PRESENT, finding(), stage=stage)[2:4].ravel()
         for seed in (0, 1)
     )
     assert abs(np.corrcoef(one, other)[0, 1]) < 0.5
 
 
-def test_explaining_leaves_no_trace_in_the_network():
+def test_an_activation_map_leaves_no_trace_in_the_network():
     own = network()
     before = {name: value.clone() for name, value in own.state_dict().items()}
-    explain(own, volume(), PRESENT, finding())
+    class_activation_map(own, volume(), PRESENT, finding())
     assert all(torch.equal(before[name], value) for name, value in own.state_dict().items())
     assert not any(module._forward_hooks or module._backward_hooks for module in own.modules())
     assert all(parameter.grad is None for parameter in own.parameters())
 
 
-def test_nothing_asked_gives_an_empty_map():
-    assert not explain(network(), volume(), PRESENT, np.zeros((6, 22, 30), bool)).any()
+def test_an_empty_target_has_an_empty_map():
+    assert not class_activation_map(network(), volume(), PRESENT, np.zeros((6, 22, 30), bool)).any()
 
 
 def test_attention_is_shared_out_over_the_patches():
     images, asked = volume()[:, 2, :20, :28], finding()[2, :20, :28]
-    shares = attention(network(), images, PRESENT, asked)
+    shares = attention_map(network(), images, PRESENT, asked)
     assert shares.shape == asked.shape and shares.min() >= 0
     assert shares[::4, ::4].sum() == pytest.approx(1, rel=0.2)  # patches of 4 voxels, interpolated

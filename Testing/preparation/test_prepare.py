@@ -31,6 +31,7 @@ from BrainSSLAnomalyLib.preparation.registration import (
 from BrainSSLAnomalyLib.preparation.template import load_template
 from BrainSSLAnomalyLib.preparation.tissues import TissueIntensities, fit_tissues
 from nibabel import orientations
+from support.phantoms import phantom
 
 FLAIR, T1, T2 = Modality.FLAIR, Modality.T1, Modality.T2
 
@@ -198,7 +199,7 @@ def test_a_real_t2_turned_by_5_degrees_and_shifted_by_10_mm_is_brought_back_to_h
 
 
 def test_ms_26_comes_home_from_20_poses(data):
-    """Rotations up to 30° and shifts up to 40 mm; displacement against the registration of the unmoved scan."""
+    """Rotations up to 30°, shifts up to 40 mm, against the registration of the unmoved scan."""
     template = load_template()
     volume = read_scan(data / "evaluation" / "ms_26" / "flair.nii.gz").volume
     rested = register_to_template(volume, FLAIR, template, with_skull=False)

@@ -17,8 +17,8 @@ from BrainSSLAnomalyLib.core.settings import (
 )
 from BrainSSLAnomalyLib.core.study import Modality, Scan, Volume
 from BrainSSLAnomalyLib.report import write_report
-from BrainSSLAnomalyLib.report.figures import canonical
-from BrainSSLAnomalyLib.report.html import in_letters
+from BrainSSLAnomalyLib.report.figures import canonical_view
+from BrainSSLAnomalyLib.report.html import place_in_letters
 from BrainSSLAnomalyLib.report.regions import region_rows
 from BrainSSLAnomalyLib.report.tables import findings_csv, regions_csv
 from BrainSSLAnomalyLib.segmentation import segment
@@ -103,9 +103,9 @@ def test_pictures_are_upright_whatever_the_order_of_axes(code):
         ),
     )
     found = segment(other, SegmentationSettings())
-    view = canonical(other, found)
-    assert (np.diag(view.affine)[:3] > 0).all()
-    assert np.abs(view.affine[:3, :3] - np.diag(np.diag(view.affine)[:3])).max() < 1e-9
+    view = canonical_view(other, found)
+    assert (np.diag(view.grid.affine)[:3] > 0).all()
+    assert np.abs(view.grid.affine[:3, :3] - np.diag(np.diag(view.grid.affine)[:3])).max() < 1e-9
     k, j, i = view.index((-24.0, 30.0, 15.0))
     assert view.mask[k, j, i] and not view.mask[k, j, view.mask.shape[2] - 1 - i]
 
@@ -162,7 +162,7 @@ def test_the_region_with_the_lesion_comes_first_in_table_and_page(detection, tmp
     )
     assert (tmp_path / "regions.csv").read_text().splitlines()[1].startswith("left frontal lobe,")
     assert (
-        "by the score that 0.1 ml reaches: left frontal lobe 0.9" in page
+        "by the score that 0.1 ml reach: left frontal lobe 0.9" in page
         and "<details><summary>All 4 regions" in page
     )
 
@@ -177,4 +177,4 @@ def test_a_region_too_small_to_tell_is_listed_without_the_score_that_it_reaches(
 
 
 def test_places_are_written_as_they_are_read_off_a_scan():
-    assert in_letters((-25.2, 22.0, -10.4)) == "L 25, A 22, I 10"
+    assert place_in_letters((-25.2, 22.0, -10.4)) == "L 25, A 22, I 10"

@@ -1,4 +1,4 @@
-"""A small made detection with a lesion of known place, as the statistics and as the network give it."""
+"""A small made detection with a lesion of known place, by the statistics and by the network."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ QUICK = DetectionSettings(detector=DetectorName.STATISTICAL, anatomy=AnatomySour
 
 
 def make_detection(shape: tuple[int, int, int] = (60, 72, 60), spacing: float = 3.0) -> Detection:
-    """An ellipsoid brain with a bright sphere in its left frontal white matter, on a left-handed (LAS) grid.
+    """An ellipsoid brain with a bright sphere in its left frontal white matter, on a LAS grid.
 
     The sphere has radius 9 mm and its centre at RAS (−24, 30, 15) mm.
     """
@@ -79,7 +79,7 @@ def make_detection(shape: tuple[int, int, int] = (60, 72, 60), spacing: float = 
 
 
 def as_by_network(detection: Detection) -> Detection:
-    """The same with everything that the network adds: a reconstruction without the lesion, and its maps."""
+    """The same with what the network adds: a reconstruction without the lesion, and maps."""
     lesion = detection.anomaly_score > 0.5
     error = (5 * lesion + 0.2 * detection.brain_mask).astype(np.float32)
     maps = {

@@ -1,4 +1,4 @@
-"""Files and folders that are no scan of a brain, each made on the spot: name → function (folder) → path."""
+"""Files and folders that are no scan of a brain: name → function (folder) → path."""
 
 from __future__ import annotations
 

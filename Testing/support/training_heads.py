@@ -14,7 +14,7 @@ CODES = np.array([0, 2, 3, 4, 12, 17, 24, 41, 42, 43, 51, 53, 502, 515])
 
 
 def label_archive() -> LabelArchive:
-    """Nested ellipsoids: ventricle, white matter, cortex, CSF, bone and skin, with sides and a putamen each."""
+    """Nested ellipsoids from ventricle to skin, with two sides and a putamen each."""
     k, j, i = np.meshgrid(*(np.arange(n) - (n - 1) / 2 for n in (80, 96, 80)), indexing="ij")
     radius = np.sqrt((k / 30) ** 2 + (j / 38) ** 2 + (i / 30) ** 2)
     left = i < 0

@@ -27,7 +27,7 @@ class Grid:
         >>> grid = Grid((10, 20, 30), np.diag([1.0, 1.0, 3.0, 1.0]))
         >>> grid.spacing
         (3.0, 1.0, 1.0)
-        >>> grid.crop((slice(2, 5), slice(0, 20), slice(0, 30))).affine[2, 3]
+        >>> float(grid.crop((slice(2, 5), slice(0, 20), slice(0, 30))).affine[2, 3])
         6.0
     """
 

@@ -42,6 +42,13 @@ def detect(
     Raises:
         PreparationFailed: no brain was found.
         BadSettings: no such device.
+
+    Example:
+        >>> from BrainSSLAnomalyLib import read_study
+        >>> study = read_study({"FLAIR": "flair.nii.gz"})
+        >>> detection = detect(study, DetectionSettings(DetectorName.STATISTICAL))
+        >>> detection.anomaly_score.shape == study.reference.volume.array.shape
+        True
     """
     settings = settings or DetectionSettings()
     detector = choose_detector(settings)

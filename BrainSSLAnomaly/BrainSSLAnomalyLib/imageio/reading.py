@@ -103,7 +103,9 @@ def read_study(
         UnsuitableScan: see `read_scan`.
 
     Example:
-        >>> study = read_study({Modality.FLAIR: "flair.nii.gz"})  # doctest: +SKIP
+        >>> study = read_study({Modality.FLAIR: "flair.nii.gz"}, ["t1.nii.gz"])
+        >>> [modality.value for modality in study.modalities]
+        ['FLAIR', 'T1']
     """
     if not given and not unassigned:
         raise AmbiguousInput(

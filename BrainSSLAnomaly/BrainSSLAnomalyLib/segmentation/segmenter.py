@@ -84,6 +84,13 @@ def segment(detection: Detection, settings: SegmentationSettings | None = None) 
     Args:
         detection: to segment.
         settings: threshold and morphology; the defaults for the contrasts of the detection if None.
+
+    Example:
+        >>> from BrainSSLAnomalyLib import read_results, segment
+        >>> detection = read_results("results").detection
+        >>> segmentation = segment(detection)
+        >>> sum(f.volume_ml for f in segmentation.findings) > 0
+        True
     """
     if settings is None:
         settings = default_segmentation([scan.modality for scan in detection.inputs])
