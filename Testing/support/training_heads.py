@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from BrainSSLAnomalyLib.core.anatomy import Structure
+from BrainSSLAnomalyLib.core.anatomy import Structure, Tissue
 from BrainSSLAnomalyLib.core.study import Modality
 
 from training.data.heads import HealthyHeads
 from training.data.label_archive import LabelArchive
+from training.synthesis.anomalies import Brain
 
 CODES = np.array([0, 2, 3, 4, 12, 17, 24, 41, 42, 43, 51, 53, 502, 515])
 
@@ -50,3 +51,13 @@ def healthy_pairs() -> HealthyHeads:
     images = np.concatenate([head.images[0], 255 - head.images[0]])
     excluded = head.structures[0] == Structure.LEFT_WHITE
     return HealthyHeads((images,), head.structures, (excluded,), (Modality.T1, Modality.FLAIR))
+
+
+def ball_brain(seed: int = 0) -> Brain:
+    """A ball of white matter with a ventricle, noise for intensity."""
+    k, j, i = torch.meshgrid(*(torch.arange(n) - (n - 1) / 2 for n in (20, 40, 40)), indexing="ij")
+    radius = torch.sqrt(k**2 + (j / 2) ** 2 + (i / 2) ** 2)
+    tissues = torch.where(radius < 8, Tissue.WHITE + 1, 0)
+    tissues[radius < 2] = Tissue.VENTRICLE + 1
+    images = torch.randn((2, 20, 40, 40), generator=seeded(seed)) * (tissues > 0)
+    return Brain(images, tissues, tissues > 0, (Modality.FLAIR, Modality.T1), 2.0)

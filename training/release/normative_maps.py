@@ -55,13 +55,13 @@ def map_to_template(
     z = prepared.on_whole_grid(
         np.clip(compute_zscores(prepared, by_place=False)[modality], -LARGEST_Z, LARGEST_Z)
     )
-    # Of one person the edge is not believed; over sixty its errors cancel.
-    seen = (
+    # The edge of one person is not reliable; over sixty people its errors cancel.
+    scored = (
         prepared.on_whole_grid(scored_voxels(prepared).astype(np.float32))
         if modality is FLAIR
         else prepared.brain_mask.astype(np.float32)
     )
-    values, inside = (resample(Volume(a, grid.affine), COARSE_GRID, world) for a in (z, seen))
+    values, inside = (resample(Volume(a, grid.affine), COARSE_GRID, world) for a in (z, scored))
     return values, (inside > 0.9).astype(np.float32)
 
 
@@ -70,11 +70,11 @@ def smooth_person(name: str, modality: Modality) -> NDArray[np.float32]:
 
     Where nothing was scored it is 0.
     """
-    z, seen = map_to_template(
+    z, scored = map_to_template(
         DATA / "healthy" / "singles" / f"{name}_{modality.value}.nii.gz", modality
     )
     total, count = (
-        ndimage.gaussian_filter(a + a[..., ::-1], SMOOTHING_VOXELS) for a in (z * seen, seen)
+        ndimage.gaussian_filter(a + a[..., ::-1], SMOOTHING_VOXELS) for a in (z * scored, scored)
     )
     return np.where(count > 0.3, total / np.maximum(count, 0.3), 0).astype(np.float32)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import os
 import subprocess
 import sys
@@ -26,7 +25,6 @@ from torch.utils.data import DataLoader
 
 from training.engine.checkpoint import CHECKPOINT, WEIGHTS, ForeignWeights
 from training.engine.trainer import TrainerSettings, _Draws, _schedule, train
-from training.tasks.anatomy import CODES, AnatomySettings, AnatomyTask, soft_dice
 
 TINY = TrainerSettings(
     steps=8,
@@ -39,6 +37,14 @@ TINY = TrainerSettings(
     validate_every=4,
     save_every=100,
 )
+
+FOREIGN = {
+    "another shape": lambda path: saved(path, weight=[[7.0, 1.0]], bias=[8.0]),
+    "another name": lambda path: saved(path, weight=[[7.0]], bias=[8.0], more=[1.0]),
+    "nothing": lambda path: saved(path),
+    "no safetensors": lambda path: path.write_bytes(b"pickle") and path,
+    "no file": lambda path: path,
+}
 
 
 class Line:
@@ -143,15 +149,6 @@ def test_a_checkpoint_in_the_folder_goes_before_weights_to_begin_with(tmp_path):
     assert all(torch.equal(before[name], values) for name, values in weights(tmp_path).items())
 
 
-FOREIGN = {
-    "another shape": lambda path: saved(path, weight=[[7.0, 1.0]], bias=[8.0]),
-    "another name": lambda path: saved(path, weight=[[7.0]], bias=[8.0], more=[1.0]),
-    "nothing": lambda path: saved(path),
-    "no safetensors": lambda path: path.write_bytes(b"pickle") and path,
-    "no file": lambda path: path,
-}
-
-
 @pytest.mark.parametrize("kind", FOREIGN)
 def test_weights_of_another_network_are_refused_before_anything_is_written(kind, tmp_path):
     start = FOREIGN[kind](tmp_path / "start.safetensors")
@@ -250,61 +247,6 @@ def test_two_processes_learn_one_network(tmp_path):
         "random-1.pt",
     }
     assert float(weights(tmp_path / "run")["weight"]) == pytest.approx(2, abs=0.05)
-
-
-def test_soft_dice_is_one_for_the_truth_and_ignores_absent_classes():
-    truth = torch.randint(0, 3, (2, 6, 6, 6), generator=torch.Generator().manual_seed(0))
-    perfect = torch.nn.functional.one_hot(truth, 5).movedim(-1, 1) * 50.0
-    assert float(soft_dice(perfect, truth)) == pytest.approx(1, abs=1e-4)
-    assert float(soft_dice(-perfect, truth)) < 0.2
-
-
-def test_every_code_belongs_to_one_structure():
-    codes = [c for group in CODES.values() for c in group]
-    assert len(codes) == len(set(codes))
-
-
-def test_the_anatomy_network_learns_for_a_minute_on_a_processor_and_its_weights_load(tmp_path):
-    """The smoke run of training/README.md, smaller."""
-    pytest.importorskip("monai")
-    from BrainSSLAnomalyLib.core.anatomy import Structure
-    from BrainSSLAnomalyLib.network.anatomy import AnatomyNetwork
-    from support.training_heads import label_archive
-
-    task = AnatomyTask(
-        replace(label_archive(), maps=label_archive().maps * 2),
-        AnatomySettings(shape=(64, 64, 64), held_out=1, validation_patients=1),
-    )
-    settings = TrainerSettings(
-        steps=3, warmup=1, precision="32-true", log_every=1, validate_every=2, save_every=2
-    )
-    assert train(task, settings, tmp_path) == 3
-    network = AnatomyNetwork()
-    network.load_state_dict(weights(tmp_path))
-    assert network(torch.rand((1, 1, 64, 64, 64))).shape == (1, len(Structure), 64, 64, 64)
-    assert (tmp_path / WEIGHTS).stat().st_size < 8e6
-
-
-def test_every_config_can_be_read():
-    from training.engine.config import CONFIGS, read_config
-
-    for path in CONFIGS.glob("*.json"):
-        data, trainer = read_config(path.stem)
-        sizes = data.shape if hasattr(data, "shape") else (data.slices.crop,)
-        assert (
-            all(n % 16 == 0 for n in sizes) and trainer.steps > 0 and json.loads(path.read_text())
-        )
-
-
-def test_a_config_that_is_like_another_changes_only_what_it_says():
-    from training.engine.config import read_config
-
-    (cpu, slow), (gpu, fast) = read_config("anomaly_cpu"), read_config("anomaly_gpu")
-    assert gpu.network == cpu.network and gpu.weights == cpu.weights, (
-        "one goes on from the weights of the other"
-    )
-    assert gpu.slices == replace(cpu.slices, patients=16) and gpu.pretext_slices == 16
-    assert (fast.steps, fast.learning_rate) == (3400, slow.learning_rate)
 
 
 def test_slabs_used_several_times_are_the_same_after_a_stop(tmp_path, monkeypatch):
