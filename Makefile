@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 FULL := $(VENV)/.installed-full
 TORCH ?= torch==2.13.0
 
-.PHONY: setup demo test lint types benchmark format clean
+.PHONY: setup demo test lint types docs benchmark format clean
 
 setup: $(STAMP)
 
@@ -22,6 +22,7 @@ demo: $(STAMP)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
 
 types: $(STAMP)
 	$(BIN)/mypy
@@ -30,12 +31,16 @@ types: $(STAMP)
 $(FULL): $(STAMP)
 	@echo "Installing torch and what training needs ..."
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check "$(TORCH)"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[dev,model,training,slicer-tests]"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[dev,docs,model,training,slicer-tests]"
 	@touch $@
 
 # Two processes of one thread: two of two would get into each other's way. A module stays together for its fixtures.
 test: $(FULL) lint types
 	OMP_NUM_THREADS=1 ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS=1 $(BIN)/pytest --numprocesses 2 --dist loadscope
+
+docs: $(STAMP)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[docs]"
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 benchmark: $(FULL)
 	$(BIN)/pytest Testing/benchmarks --benchmark-only --benchmark-columns=median,min,max,rounds
@@ -45,4 +50,4 @@ format: $(STAMP)
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
+	rm -rf $(VENV) build dist site *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks

@@ -1,4 +1,7 @@
-"""How many healthy patients are made a second? Run by ``make benchmark``; aim on two cores: one of 96³ in three contrasts."""
+"""How fast are healthy patients synthesised? Run by ``make benchmark``.
+
+Aim on two cores: one patient of 96³ voxels in three contrasts a second.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """How fast is the live half on a 1 mm volume of 182×218×182? Run by ``make benchmark``.
 
-Aims on two cores, medians: a new mask after one threshold moved within 50 ms, mask with components and findings within
-250 ms.
+Aims on two cores, medians: a new mask after one threshold moved within 50 ms, mask with components
+and findings within 250 ms.
 """
 
 from __future__ import annotations

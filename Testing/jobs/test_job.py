@@ -166,7 +166,8 @@ def test_cancel_ends_the_whole_process_tree_not_only_the_launcher(started):
     ],
 )
 def test_a_worker_that_misbehaves_is_stopped_and_explained(started, manner, words):
-    state = until_ended(started(slow(manner), silence_seconds=2.0))
+    silence = 2.0 if "no sign of life" in words else PATIENCE_SECONDS
+    state = until_ended(started(slow(manner), silence_seconds=silence))
     assert (
         state.status is Status.FAILED
         and words in state.sentence

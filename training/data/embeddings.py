@@ -123,7 +123,7 @@ def embed(given: NetworkInput, network: Any, every: int = EVERY) -> NDArray[np.f
         (e,) unit length.
     """
     images, present = stack_channels(given)
-    brain = images.any(0)
+    brain = np.asarray(images.any(axis=0))
     found, there = [], torch.from_numpy(present)
     for axis in given.axes:
         others = tuple(a for a in range(3) if a != axis)

@@ -10,7 +10,6 @@ from typing import Annotated
 
 import typer
 
-from .. import __version__
 from ..core.errors import BrainSSLAnomalyError, Cancelled
 from ..core.progress import Progress
 from ..core.results import Segmentation
@@ -24,6 +23,7 @@ from ..core.settings import (
     default_segmentation,
 )
 from ..core.study import Modality, Study
+from ..core.version import __version__
 from . import interrupt
 from .options import SegmentationChanges, with_detection_options, with_segmentation_options
 from .output import print_result, printer, progress_bar

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from .. import __version__
 from ..core.progress import Progress
 from ..core.results import Segmentation
+from ..core.version import __version__
 from . import interrupt
 
 MAX_LISTED = 10

@@ -12,18 +12,18 @@ FractionCallback = Callable[[float], None]
 
 
 class Progress(Protocol):
-    """Receive every step of a slow job.
-
-    Args:
-        stage: what is being done, in words, e.g. ``Registering to the template``.
-        fraction: of the whole job, 0 to 1, never falling.
-
-    Raises:
-        Cancelled: the user wants to stop; every room lets it through.
-    """
+    """Receive every step of a slow job."""
 
     def __call__(self, stage: str, fraction: float) -> None:
-        """Report the stage and the fraction done."""
+        """Report the stage and the fraction done.
+
+        Args:
+            stage: what is being done, in words, e.g. ``Registering to the template``.
+            fraction: of the whole job, 0 to 1, never falling.
+
+        Raises:
+            Cancelled: the user wants to stop; every room lets it through.
+        """
 
 
 def ignore_progress(stage: str, fraction: float) -> None:

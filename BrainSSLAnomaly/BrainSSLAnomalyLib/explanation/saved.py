@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .. import __version__
 from ..core.errors import BrainSSLAnomalyError
 from ..core.files import replacing_files, write_text
 from ..core.progress import Progress, ignore_progress
 from ..core.results import Detection, Segmentation
 from ..core.settings import DetectionSettings, Device, ExplanationMethod, ExplanationStage
+from ..core.version import __version__
 from ..imageio import EXPLANATIONS, RESEARCH_USE, locate_scans, read_results, write_volume
 from ..report import explanation_figure
 from ..segmentation import segment

@@ -15,7 +15,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .. import __version__
 from ..core.anatomy import PatientAnatomy
 from ..core.errors import BadResults, BrainSSLAnomalyError, ResultsExist
 from ..core.files import move_into, write_text
@@ -28,6 +27,7 @@ from ..core.records import (
 from ..core.results import Detection, MapName, NetworkInput, Segmentation
 from ..core.settings import SegmentationSettings
 from ..core.study import Modality, Volume
+from ..core.version import __version__
 from .nifti import read_volume, write_volume
 
 PROGRAM = "BrainSSLAnomaly"

@@ -13,8 +13,8 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
-from .. import __version__
 from ..core.errors import BrainSSLAnomalyError
+from ..core.version import __version__
 from . import dependencies
 
 CHECK_SPACING_MM = 4.0

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from .. import __version__
 from ..core.files import write_text
 from ..core.results import Detection, Finding, MapName, Segmentation
 from ..core.settings import SegmentationSettings, ThresholdMethod
+from ..core.version import __version__
 from .figures import canonical_view, montage, network_maps, three_planes
 from .regions import region_rows
 from .tables import findings_csv, regions_csv

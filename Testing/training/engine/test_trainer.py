@@ -238,7 +238,7 @@ def test_two_processes_learn_one_network(tmp_path):
         str(Path(__file__).parent),
     ]
     done = subprocess.run(
-        [*command, *folders], capture_output=True, text=True, timeout=240, env=environment
+        [*command, *folders], capture_output=True, text=True, timeout=3600, env=environment
     )
     assert done.returncode == 0, done.stderr[-2000:]
     assert done.stdout.count("300") >= 2

@@ -1,0 +1,3 @@
+"""The version that package, extension and model bundles share."""
+
+__version__ = "0.6.0"
