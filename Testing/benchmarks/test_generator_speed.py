@@ -6,9 +6,10 @@ Aim on two cores: one patient of 96³ voxels in three contrasts a second.
 from __future__ import annotations
 
 import pytest
+from support.packages import need_network
 from support.project import DATA
 
-torch = pytest.importorskip("torch", reason="synthesis for training needs torch")
+torch = need_network()
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 
+import numpy as np
 import pytest
+from BrainSSLAnomalyLib.core.grid import Grid
+from BrainSSLAnomalyLib.core.resampling import resample
 from BrainSSLAnomalyLib.core.settings import (
     AnatomySource,
     DetectionSettings,
@@ -20,7 +23,9 @@ from BrainSSLAnomalyLib.detection.detect import (
     detect,
     find_warnings,
 )
+from BrainSSLAnomalyLib.imageio import read_study
 from BrainSSLAnomalyLib.phantom import synthetic_patient
+from support.detections import QUICK
 
 HYBRID = DetectionSettings(DetectorName.HYBRID, device=Device.CPU)
 
@@ -68,3 +73,16 @@ def test_an_unusual_brain_volume_and_a_missing_flair_are_warned_of(without_torch
     t1 = Study({Modality.T1: study.scans[Modality.T1]})
     volume, flair = find_warnings(t1, settings, 300.0)
     assert "300 ml" in volume and "Without a FLAIR" in flair
+
+
+def test_the_order_of_axes_changes_no_score(data):
+    affine = np.diag([3.0, 3, 3, 1])
+    affine[:3, 3] = [-75, -105, -70]
+
+    def score(code: str) -> np.ndarray:
+        path = data / "formats" / "orientations" / f"{code}.nii.gz"
+        detection = detect(read_study({Modality.T1: path}), QUICK)
+        volume = detection.reference.with_array(detection.anomaly_score)
+        return resample(volume, Grid((50, 65, 50), affine))
+
+    assert np.abs(score("RAS") - score("AIR")).mean() < 2e-3

@@ -15,8 +15,9 @@ from BrainSSLAnomalyLib.core.settings import (
 from BrainSSLAnomalyLib.detection import device_fallback as fallback
 from BrainSSLAnomalyLib.jobs import worker
 from support.detections import make_detection
+from support.packages import need_network
 
-torch = pytest.importorskip("torch")
+torch = need_network()
 
 FAILURES = [
     torch.cuda.OutOfMemoryError(

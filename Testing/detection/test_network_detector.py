@@ -27,12 +27,9 @@ from BrainSSLAnomalyLib.phantom import synthetic_patient
 from BrainSSLAnomalyLib.preparation import prepare
 from BrainSSLAnomalyLib.report import write_report
 from BrainSSLAnomalyLib.segmentation import segment
+from support.packages import need_network
 
-pytest.importorskip("torch", reason="the model needs torch: pip install 'brain-ssl-anomaly[model]'")
-pytest.importorskip("monai", reason="the model needs MONAI: pip install 'brain-ssl-anomaly[model]'")
-pytest.importorskip(
-    "einops", reason="MONAI's transformer needs einops: pip install 'brain-ssl-anomaly[model]'"
-)
+need_network()
 
 from BrainSSLAnomalyLib.detection import detect as detect_module
 from BrainSSLAnomalyLib.detection import network_detector

@@ -78,7 +78,7 @@ def test_the_scans_of_a_result_are_found_beside_it_and_where_they_are_named(
     assert np.array_equal(study.scans[Modality.T1].volume.array, np.asarray(known.dataobj).T)
     (tmp_path / "elsewhere").mkdir()
     shutil.move(patient / "t1.nii.gz", tmp_path / "elsewhere" / "renamed.nii.gz")
-    with pytest.raises(BadResults, match="no longer there"):
+    with pytest.raises(BadResults, match="is missing"):
         locate_scans(detection, patient / "result")
     again = locate_scans(detection, patient / "result", [tmp_path / "elsewhere" / "renamed.nii.gz"])
     assert again.scans[Modality.T1].source == "t1.nii.gz"
@@ -105,7 +105,7 @@ def test_scans_that_were_made_in_memory_are_never_taken_from_beside_the_result(p
     unsigned = replace(
         detection, inputs=tuple(replace(s, sha256="", source="made") for s in detection.inputs)
     )
-    with pytest.raises(BadResults, match="no longer there"):
+    with pytest.raises(BadResults, match="is missing"):
         locate_scans(unsigned, patient / "result")
     assert locate_scans(unsigned, patient / "result", [patient]).modalities == (
         Modality.FLAIR,
@@ -139,15 +139,9 @@ def test_a_request_that_cannot_be_met_ends_with_code_2_and_one_sentence(argument
     assert not (patient / "result" / "explanations").exists()
 
 
-torch = pytest.importorskip(
-    "torch", reason="explanations need torch: pip install 'brain-ssl-anomaly[model]'"
-)
-pytest.importorskip(
-    "monai", reason="explanations need MONAI: pip install 'brain-ssl-anomaly[model]'"
-)
-pytest.importorskip(
-    "einops", reason="MONAI's transformer needs einops: pip install 'brain-ssl-anomaly[model]'"
-)
+from support.packages import need_network
+
+torch = need_network()
 
 from BrainSSLAnomalyLib.explanation import explain_results
 from BrainSSLAnomalyLib.network.feature_density import HealthyPatches
@@ -171,11 +165,22 @@ def explain_first(patient: Path, **options):
     return list(explain_results(patient / "result", 1, device=Device.CPU, model=tiny(), **options))
 
 
-def test_a_finding_gets_map_attention_picture_and_record_on_the_grid_of_the_result(patient):
-    before = {p.name: p.read_bytes() for p in (patient / "result").iterdir() if p.is_file()}
+@pytest.fixture(scope="module")
+def explained(made, tmp_path_factory):
+    """A patient's folder whose first finding was explained, the explanation, its picture."""
+    folder = shutil.copytree(made, tmp_path_factory.mktemp("explained") / "patient")
     ((explanation, picture),) = explain_first(
-        patient, stage=ExplanationStage.DECODER, method=ExplanationMethod.HIRESCAM
+        folder, stage=ExplanationStage.DECODER, method=ExplanationMethod.HIRESCAM
     )
+    return folder, explanation, picture
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {p.name: p.read_bytes() for p in folder.iterdir() if p.is_file()}
+
+
+def test_a_finding_gets_map_attention_picture_and_record_on_the_grid_of_the_result(explained, made):
+    patient, explanation, picture = explained
     folder = patient / "result" / "explanations"
     name = "finding_01_hirescam_decoder"
     assert {p.name for p in folder.iterdir()} == {
@@ -194,25 +199,22 @@ def test_a_finding_gets_map_attention_picture_and_record_on_the_grid_of_the_resu
         assert image.shape == reference.shape and np.allclose(image.affine, reference.affine)
         assert np.array_equal(np.asarray(image.dataobj).T, array)
     record = json.loads((folder / f"{name}.json").read_text())
-    assert (
-        record["finding"] == 1
-        and record["stage"] == "decoder"
-        and "Research use only" in record["use"]
-    )
-    assert {p.name: p.read_bytes() for p in (patient / "result").iterdir() if p.is_file()} == before
+    assert (record["finding"], record["stage"]) == (1, "decoder")
+    assert "Research use only" in record["use"]
+    assert contents(patient / "result") == contents(made / "result")
 
 
-def test_an_explanation_lies_in_the_brain_on_the_slices_of_its_finding(patient):
-    ((explanation, _),) = explain_first(
-        patient, stage=ExplanationStage.DECODER, method=ExplanationMethod.HIRESCAM
-    )
-    detection, cut, _ = read_results(patient / "result")
-    labels, axis = segment(detection, cut).labels, explanation.axis
-    slices = np.flatnonzero((labels == 1).any(tuple(a for a in range(3) if a != axis)))
+def test_an_explanation_lies_in_the_brain_on_the_slices_of_its_finding(explained):
+    patient, explanation, _ = explained
+    saved = read_results(patient / "result")
+    labels, axis = segment(saved.detection, saved.settings).labels, explanation.axis
+    others = tuple(a for a in range(3) if a != axis)
+    slices = np.flatnonzero((labels == 1).any(others))
     for array, least in ((explanation.gradcam, 0.5), (explanation.attention, 1.0)):
-        at = np.flatnonzero(array.any(tuple(a for a in range(3) if a != axis)))
+        at = np.flatnonzero(array.any(others))
         assert at.size and at.min() >= slices.min() - 1 and at.max() <= slices.max() + 1
-        assert array.min() >= 0 and array.max() > least and not array[~detection.brain_mask].any()
+        assert array.min() >= 0 and array.max() > least
+        assert not array[~saved.detection.brain_mask].any()
     assert not explanation.is_empty and explanation.gradcam.max() <= 1
     assert set(explanation.maps) == {MapName.RECONSTRUCTION, MapName.ERROR}
 

@@ -10,13 +10,9 @@ import pytest
 from BrainSSLAnomalyLib.core.anatomy import Structure
 from BrainSSLAnomalyLib.core.errors import DamagedModel
 from BrainSSLAnomalyLib.core.resources import resource
+from support.packages import need_network
 
-pytest.importorskip(
-    "torch", reason="the network needs torch: pip install 'brain-ssl-anomaly[model]'"
-)
-monai = pytest.importorskip(
-    "monai", reason="the network needs MONAI: pip install 'brain-ssl-anomaly[model]'"
-)
+need_network()
 
 from BrainSSLAnomalyLib.network import bundle
 from BrainSSLAnomalyLib.network.anatomy import (

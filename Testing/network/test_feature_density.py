@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import pytest
 from BrainSSLAnomalyLib.core.settings import ScoreName
+from support.packages import need_network
 
-torch = pytest.importorskip(
-    "torch", reason="densities need torch: pip install 'brain-ssl-anomaly[model]'"
-)
+torch = need_network()
 
 from BrainSSLAnomalyLib.network.feature_density import HealthyPatches
 

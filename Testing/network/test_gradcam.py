@@ -4,16 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from support.packages import need_network
 
-torch = pytest.importorskip(
-    "torch", reason="explanations need torch: pip install 'brain-ssl-anomaly[model]'"
-)
-pytest.importorskip(
-    "monai", reason="explanations need MONAI: pip install 'brain-ssl-anomaly[model]'"
-)
-pytest.importorskip(
-    "einops", reason="MONAI's transformer needs einops: pip install 'brain-ssl-anomaly[model]'"
-)
+torch = need_network()
 
 from BrainSSLAnomalyLib.core.settings import ExplanationMethod as Method
 from BrainSSLAnomalyLib.core.settings import ExplanationStage as Stage

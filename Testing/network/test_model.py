@@ -8,16 +8,9 @@ import pytest
 from BrainSSLAnomalyLib.core.errors import BadSettings, DamagedModel
 from BrainSSLAnomalyLib.core.resources import resource
 from BrainSSLAnomalyLib.core.settings import Device
+from support.packages import need_network
 
-torch = pytest.importorskip(
-    "torch", reason="the model needs torch: pip install 'brain-ssl-anomaly[model]'"
-)
-monai = pytest.importorskip(
-    "monai", reason="the model needs MONAI: pip install 'brain-ssl-anomaly[model]'"
-)
-pytest.importorskip(
-    "einops", reason="MONAI's transformer needs einops: pip install 'brain-ssl-anomaly[model]'"
-)
+torch = need_network()
 
 from BrainSSLAnomalyLib.network import bundle
 from BrainSSLAnomalyLib.network.model import (

@@ -159,7 +159,7 @@ def test_without_the_network_the_panel_names_what_replaces_it_and_detects_withou
     assert bare.ui.installButton.isHidden()
     assert (
         bare.ui.networkMessage.text
-        == "Without PyTorch statistics and an atlas replace the networks."
+        == "Without PyTorch, statistics and an atlas replace the networks."
     )
     picture(bare, "9_no_network")
     assert bare.setupSection.isReady() and not answer.questions

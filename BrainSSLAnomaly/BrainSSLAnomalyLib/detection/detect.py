@@ -11,8 +11,8 @@ from ..core.progress import Progress, ignore_progress
 from ..core.results import Detection, Provenance
 from ..core.settings import AnatomySource, DetectionSettings, DetectorName
 from ..core.study import Modality, Study
-from ..preparation import AnatomyPredictor, prepare
-from .detector import Detector
+from ..preparation import AnatomyPredictor, PreparedStudy, prepare
+from .detector import Detector, ScoreMaps
 from .statistical_detector import StatisticalDetector
 
 USUAL_BRAIN_ML = (700.0, 2200.0)
@@ -63,6 +63,17 @@ def detect(
     scores = detector.score(
         prepared, lambda stage, fraction: progress(stage, share + (1 - share) * fraction)
     )
+    return _make_detection(study, settings, prepared, predictor is not None, detector, scores)
+
+
+def _make_detection(
+    study: Study,
+    settings: DetectionSettings,
+    prepared: PreparedStudy,
+    has_parcellation: bool,
+    detector: Detector,
+    scores: ScoreMaps,
+) -> Detection:
     brain_ml = float(prepared.brain_mask.sum()) * prepared.reference.voxel_ml
     return Detection(
         reference=prepared.reference,
@@ -81,7 +92,7 @@ def detect(
         provenance=Provenance(
             score=detector.score_name,
             settings=settings,
-            anatomy=AnatomySource.ATLAS if predictor is None else AnatomySource.NETWORK,
+            anatomy=AnatomySource.NETWORK if has_parcellation else AnatomySource.ATLAS,
             brain_volume_ml=round(brain_ml, 1),
             skull_stripped=prepared.is_stripped,
             healthy_scans=scores.healthy_scans,

@@ -104,8 +104,8 @@ def read_study(
 
     Example:
         >>> study = read_study({Modality.FLAIR: "flair.nii.gz"}, ["t1.nii.gz"])
-        >>> [modality.value for modality in study.modalities]
-        ['FLAIR', 'T1']
+        >>> len(study.scans), study.reference.modality.value
+        (2, 'FLAIR')
     """
     if not given and not unassigned:
         raise AmbiguousInput(

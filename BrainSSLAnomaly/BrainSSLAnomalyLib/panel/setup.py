@@ -184,5 +184,5 @@ class SetupSection:
         self._ui.networkMessage.visible = bool(for_network)
         if for_network:
             name = for_network[0].name.replace("torch", "PyTorch")
-            message = _("Without {name} statistics and an atlas replace the networks.")
+            message = _("Without {name}, statistics and an atlas replace the networks.")
             self._ui.networkMessage.text = message.format(name=name)

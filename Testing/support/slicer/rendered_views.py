@@ -1,6 +1,6 @@
 """Real slice and 3-D views of Slicer, rendered without a screen.
 
-``python -m support.slicer.rendered_views OUT [FLAIR_FILE]``, in the folder ``Testing``, detects in
+``PYTHONPATH=Testing python -m support.slicer.rendered_views OUT [FLAIR_FILE]`` detects in
 the scan (or in the synthetic patient), writes the result into the scene as the panel does, and
 writes ``axial.png``, ``coronal.png``, ``sagittal.png``, ``solid.png`` and a picture of all four.
 Needs EGL (Debian: libegl1 libgl1-mesa-dri).

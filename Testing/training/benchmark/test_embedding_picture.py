@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from support.packages import need_network
 
-torch = pytest.importorskip(
-    "torch", reason="training needs torch: pip install 'brain-ssl-anomaly[model,training]'"
-)
-pytest.importorskip("monai", reason="the model needs MONAI: pip install 'brain-ssl-anomaly[model]'")
+need_network()
 pytest.importorskip(
     "sklearn", reason="training needs scikit-learn: pip install 'brain-ssl-anomaly[training]'"
 )

@@ -6,14 +6,9 @@ import json
 
 import numpy as np
 import pytest
+from support.packages import need_network
 
-torch = pytest.importorskip(
-    "torch", reason="training needs torch: pip install 'brain-ssl-anomaly[model,training]'"
-)
-pytest.importorskip("monai", reason="the model needs MONAI: pip install 'brain-ssl-anomaly[model]'")
-pytest.importorskip(
-    "einops", reason="MONAI's transformer needs einops: pip install 'brain-ssl-anomaly[model]'"
-)
+need_network()
 
 from BrainSSLAnomalyLib.core.study import Modality
 from support.phantoms import phantom

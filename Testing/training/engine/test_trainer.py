@@ -11,10 +11,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from support.packages import need_network
 
-torch = pytest.importorskip(
-    "torch", reason="training needs torch: pip install 'brain-ssl-anomaly[model,training]'"
-)
+torch = need_network()
 pytest.importorskip(
     "lightning_fabric",
     reason="training needs lightning-fabric: pip install 'brain-ssl-anomaly[model,training]'",

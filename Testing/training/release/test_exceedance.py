@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from support.packages import need_network
 
-pytest.importorskip("torch", reason="needs torch: pip install 'brain-ssl-anomaly[model]'")
+need_network()
 
 from training.release.exceedance import ENOUGH_SCANS, bound_by_subsets, mean_exceedance
 

@@ -4,16 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from support.packages import need_network
 
-torch = pytest.importorskip(
-    "torch", reason="learning needs torch: pip install 'brain-ssl-anomaly[model]'"
-)
-pytest.importorskip(
-    "monai", reason="the hybrid needs MONAI: pip install 'brain-ssl-anomaly[model]'"
-)
-pytest.importorskip(
-    "einops", reason="MONAI's transformer needs einops: pip install 'brain-ssl-anomaly[model]'"
-)
+torch = need_network()
 
 from BrainSSLAnomalyLib.core.anatomy import Tissue
 from support.training_heads import ball_brain, seeded

@@ -5,12 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-import pytest
 from scipy import ndimage
+from support.packages import need_network
 
-torch = pytest.importorskip(
-    "torch", reason="synthesis for training needs torch: pip install 'brain-ssl-anomaly[model]'"
-)
+torch = need_network()
 
 from BrainSSLAnomalyLib.core.anatomy import Tissue
 from hypothesis import given, settings

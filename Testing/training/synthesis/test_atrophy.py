@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
+from support.packages import need_network
 
-torch = pytest.importorskip(
-    "torch", reason="synthesis for training needs torch: pip install 'brain-ssl-anomaly[model]'"
-)
+torch = need_network()
 
 from BrainSSLAnomalyLib.core.anatomy import Tissue
 from hypothesis import given, settings

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import pytest
+from support.packages import need_network
 
-torch = pytest.importorskip(
-    "torch", reason="synthesis for training needs torch: pip install 'brain-ssl-anomaly[model]'"
-)
+need_network()
 
 from BrainSSLAnomalyLib.core.anatomy import Tissue
 from support.training_heads import seeded

@@ -8,10 +8,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from support.packages import need_network
 
-torch = pytest.importorskip(
-    "torch", reason="synthesis for training needs torch: pip install 'brain-ssl-anomaly[model]'"
-)
+torch = need_network()
 
 from BrainSSLAnomalyLib.core.study import Modality
 from support.project import PROJECT

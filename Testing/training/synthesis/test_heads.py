@@ -5,11 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-import pytest
+from support.packages import need_network
 
-torch = pytest.importorskip(
-    "torch", reason="training needs torch: pip install 'brain-ssl-anomaly[model]'"
-)
+torch = need_network()
 
 from BrainSSLAnomalyLib.core.anatomy import Structure, Tissue
 from BrainSSLAnomalyLib.core.study import Modality

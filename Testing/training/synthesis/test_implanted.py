@@ -5,10 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from scipy import ndimage
+from support.packages import need_network
 
-torch = pytest.importorskip(
-    "torch", reason="training needs torch: pip install 'brain-ssl-anomaly[model,training]'"
-)
+need_network()
 
 from BrainSSLAnomalyLib.core.anatomy import Tissue
 from BrainSSLAnomalyLib.core.settings import ScoreName

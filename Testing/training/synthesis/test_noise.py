@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import pytest
+from support.packages import need_network
 
-torch = pytest.importorskip(
-    "torch", reason="synthesis for training needs torch: pip install 'brain-ssl-anomaly[model]'"
-)
+torch = need_network()
 
 from hypothesis import given, settings
 from hypothesis import strategies as st

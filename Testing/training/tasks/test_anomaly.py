@@ -5,16 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from support.packages import need_network
 
-torch = pytest.importorskip(
-    "torch", reason="learning needs torch: pip install 'brain-ssl-anomaly[model]'"
-)
-pytest.importorskip(
-    "monai", reason="the hybrid needs MONAI: pip install 'brain-ssl-anomaly[model]'"
-)
-pytest.importorskip(
-    "einops", reason="MONAI's transformer needs einops: pip install 'brain-ssl-anomaly[model]'"
-)
+torch = need_network()
 
 from BrainSSLAnomalyLib.core.study import Modality
 from BrainSSLAnomalyLib.network.hybrid import CHANNELS, HybridNetwork, HybridSettings
