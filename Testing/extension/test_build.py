@@ -15,10 +15,10 @@ import sys
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import module_files
 import pytest
 from BrainSSLAnomalyLib import Modality, synthetic_patient
 from BrainSSLAnomalyLib.imageio.nifti import write_volume
+from extension import module_files
 
 PROJECT = Path(__file__).resolve().parents[2]
 STAND_IN = Path(__file__).resolve().parent / "stand_in"
