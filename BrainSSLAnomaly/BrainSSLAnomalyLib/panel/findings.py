@@ -12,7 +12,7 @@ from slicer.i18n import tr as _
 
 from .export import ask_file_name
 
-PLACE_COLUMN, PLACE_WIDTH = 1, 150
+PLACE_COLUMN, PLACE_WIDTH = 1, 120
 """Column of the place, and its largest width in pixels."""
 
 
@@ -58,6 +58,7 @@ class FindingsSection:
             table.selectRow(selected[0] - 1)
         table.resizeColumnsToContents()
         table.setColumnWidth(PLACE_COLUMN, min(table.columnWidth(PLACE_COLUMN), PLACE_WIDTH))
+        table.resizeRowsToContents()
         self._is_filling = False
         self._ui.totalsLabel.text = self._totals(findings, rejected)
         for button in (self._ui.copyButton, self._ui.csvButton):
