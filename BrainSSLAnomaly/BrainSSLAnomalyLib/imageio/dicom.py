@@ -49,30 +49,7 @@ def read_series(
     """
     import SimpleITK as sitk
 
-    sitk.ProcessObject.GlobalWarningDisplayOff()
-    folder = path if path.is_dir() else path.parent
-    uids = list(sitk.ImageSeriesReader.GetGDCMSeriesIDs(os.fspath(folder)))
-    found = {
-        uid: sitk.ImageSeriesReader.GetGDCMSeriesFileNames(os.fspath(folder), uid) for uid in uids
-    }
-    found = {uid: files for uid, files in found.items() if files}
-    if not found or (
-        path.is_file()
-        and not any(Path(f).name == path.name for files in found.values() for f in files)
-    ):
-        kind = (
-            "no DICOM series" if path.is_dir() else "no image in a format that this program knows"
-        )
-        raise UnreadableScan(
-            f"{path.name} holds {kind}",
-            "give a NIfTI, NRRD or MHA file or a folder with one DICOM series",
-        )
-    if path.is_file():
-        found = {
-            uid: files
-            for uid, files in found.items()
-            if any(Path(f).name == path.name for f in files)
-        }
+    found = _find_series(path)
     uid, tags = _choose(found, path.name, series)
     files = found[uid]
     if str(tags.get("Modality", "MR")) != "MR":
@@ -93,15 +70,41 @@ def read_series(
         )
     volume = from_sitk(image)
     check_grid(volume.array.shape[::-1], volume.affine, path.name)
-    digest = hashlib.sha256(
-        "".join(sorted(hashlib.sha256(Path(f).read_bytes()).hexdigest() for f in files)).encode()
-    ).hexdigest()
-    return (
-        Volume(volume.array.astype(np.float32), volume.affine),
-        _name(tags),
-        digest,
-        guess_from_tags(tags),
-    )
+    volume = volume.with_array(volume.array.astype(np.float32))
+    return volume, _name(tags), _digest(files), guess_from_tags(tags)
+
+
+def _find_series(path: Path) -> dict[str, tuple[str, ...]]:
+    """Return the files of each series in a folder by UID, or of the one that a file belongs to.
+
+    Raises:
+        UnreadableScan: there is none.
+    """
+    import SimpleITK as sitk
+
+    sitk.ProcessObject.GlobalWarningDisplayOff()
+    folder = os.fspath(path if path.is_dir() else path.parent)
+    reader = sitk.ImageSeriesReader
+    uids = reader.GetGDCMSeriesIDs(folder)
+    found = {uid: tuple(reader.GetGDCMSeriesFileNames(folder, uid)) for uid in uids}
+    if path.is_dir():
+        found = {uid: files for uid, files in found.items() if files}
+    else:
+        names = {uid: {Path(file).name for file in files} for uid, files in found.items()}
+        found = {uid: files for uid, files in found.items() if path.name in names[uid]}
+    if not found:
+        unknown = "no image in a format that this program knows"
+        raise UnreadableScan(
+            f"{path.name} holds {'no DICOM series' if path.is_dir() else unknown}",
+            "give a NIfTI, NRRD or MHA file or a folder with one DICOM series",
+        )
+    return found
+
+
+def _digest(files: tuple[str, ...]) -> str:
+    """Return the SHA-256 of the sorted SHA-256 of some files."""
+    digests = sorted(hashlib.sha256(Path(file).read_bytes()).hexdigest() for file in files)
+    return hashlib.sha256("".join(digests).encode()).hexdigest()
 
 
 def _name(tags: dict[str, object]) -> str:

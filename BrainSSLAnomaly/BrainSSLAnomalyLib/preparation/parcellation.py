@@ -227,6 +227,7 @@ def estimate_pose(parcellation: Parcellation, template: Template) -> NDArray[np.
     Returns:
         (4, 4), RAS mm of the template → RAS mm of the patient; None if it is not a brain.
     """
+    # SimilarityTransform.from_estimate is the same, but new in scikit-image 0.26.
     from skimage.transform import estimate_transform
 
     labels = parcellation.labels

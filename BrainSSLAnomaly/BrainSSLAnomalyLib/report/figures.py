@@ -71,6 +71,7 @@ def canonical_view(
         segmentation: its mask is outlined.
         more: maps (k, j, i) by name on the grid of the detection, beside those that it has.
     """
+    # nibabel.as_closest_canonical turns an image; here one turn serves a dozen arrays.
     from nibabel import orientations
 
     grid = detection.reference

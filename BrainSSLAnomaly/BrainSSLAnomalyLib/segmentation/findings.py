@@ -42,6 +42,7 @@ def describe_findings(
     Returns:
         The labels renumbered as the findings are, and the findings.
     """
+    # Not cc3d.statistics: 39 ms instead of 13 on a 1 mm volume, and without the peak.
     where = np.flatnonzero(labels)
     if where.size == 0:
         return labels, ()
