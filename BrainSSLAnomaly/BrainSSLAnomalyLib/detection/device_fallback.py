@@ -60,9 +60,7 @@ def gpu_else_cpu(attempt: Callable[[Device], T], device: Device) -> tuple[T, str
         if device is Device.CPU or not gpu_failed(error):
             raise
         why = (
-            "out of memory"
-            if _out_of_memory(error)
-            else "it is missing or has failed; the log says how"
+            "out of memory" if _out_of_memory(error) else "it is missing or has failed; see the log"
         )
         traceback.print_exc(file=sys.stderr)
     # Out of the handler: the traceback would keep what lies on the GPU.

@@ -79,7 +79,7 @@ def read_scan(
         return Scan(volume, modality, source, sha256)
     if guess is None:
         raise AmbiguousInput(
-            f"the contrast of {source} cannot be told from its name",
+            f"the contrast of {source} is not clear from its name",
             "say it with --flair, --t1, --t1c, --t2 or --pd",
         )
     return Scan(volume, guess[0], source, sha256, guess[1])
@@ -163,7 +163,7 @@ def _check_size(path: Path, promised: int) -> None:
         return
     if promised > most:
         raise UnreadableScan(
-            f"{path.name} is shorter than its header says",
+            f"{path.name} is shorter than its header promises",
             "copy or export it again; it was probably cut off",
         )
     if path.name.lower().endswith(".gz"):
@@ -180,7 +180,7 @@ def _check_size(path: Path, promised: int) -> None:
             ) from error
         if size < promised:
             raise UnreadableScan(
-                f"{path.name} is shorter than its header says",
+                f"{path.name} is shorter than its header promises",
                 "copy or export it again; it was probably cut off",
             )
 

@@ -27,7 +27,7 @@ class AnatomyNetwork(nn.Module):
     MONAI's U-Net (Ronneberger et al., MICCAI 2015) on a grid of 4 mm, into whose channels the 2 mm
     voxels are folded, and one convolution beside the scan itself back to 2 mm: far quicker than a
     U-Net at 2 mm. A second channel holds how far to the right of the middle every voxel lies, since
-    only that tells left from right. Instance normalisation; 1.9 M weights.
+    nothing else distinguishes left from right. Instance normalisation; 1.9 M weights.
     """
 
     def __init__(self) -> None:

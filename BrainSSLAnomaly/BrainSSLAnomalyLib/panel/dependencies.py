@@ -75,7 +75,7 @@ def _missing(wanted: Sequence[Requirement]) -> list[Requirement]:
 
 
 def install() -> None:
-    """Install what the statistical detector needs; the caller has asked the user.
+    """Install what the statistical detector needs; the user has agreed.
 
     Raises:
         RuntimeError, subprocess.CalledProcessError: it failed.
@@ -84,7 +84,7 @@ def install() -> None:
 
 
 def install_network() -> None:
-    """Install PyTorch through its extension, then the rest; the caller has asked the user.
+    """Install PyTorch through its extension, then the rest; the user has agreed.
 
     Raises:
         NoPyTorchExtension: the extension is not installed.

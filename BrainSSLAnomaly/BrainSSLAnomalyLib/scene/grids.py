@@ -88,15 +88,17 @@ def study_from_nodes(nodes: Mapping[Modality, Node]) -> Study:
         UnsuitableScan: none was given, one is given twice, or one cannot be used.
     """
     if not nodes:
-        raise UnsuitableScan("no scan was chosen", "choose at least one; a FLAIR tells most")
-    seen: dict[str, Modality] = {}
+        raise UnsuitableScan(
+            "no scan was chosen", "choose at least one; a FLAIR shows most lesions"
+        )
+    known: dict[str, Modality] = {}
     for modality, node in nodes.items():
-        if node.GetID() in seen:
-            first = seen[node.GetID()].value
+        if node.GetID() in known:
+            first = known[node.GetID()].value
             raise UnsuitableScan(
                 f"{node.GetName()} is chosen as {first} and as {modality.value}", "choose it once"
             )
-        seen[node.GetID()] = modality
+        known[node.GetID()] = modality
     study = Study({modality: scan_from_node(node, modality) for modality, node in nodes.items()})
     _check_overlap(study)
     return study

@@ -44,7 +44,7 @@ def guess_scans(start: Node | None = None) -> dict[Modality, Node]:
 def describe(scans: dict[Modality, Node]) -> str:
     """Return one line for the panel: which scan is the reference, and what is missing."""
     if not scans:
-        return "Choose at least one scan; a FLAIR tells most."
+        return "Choose at least one scan; a FLAIR shows most lesions."
     reference = next(m for m in REFERENCE_ORDER if m in scans)
     line = f"Results will be on the grid of {scans[reference].GetName()} ({reference.value})."
     if Modality.FLAIR not in scans:

@@ -22,7 +22,7 @@ RESOLUTION = 2048
 """Steps of the interpolated table."""
 
 MIN_HEALTHY_ML = 1e-4
-"""Smallest volume that is told from none."""
+"""Smallest volume that counts."""
 
 _CALIBRATED_AS = {"t1c": "t1", "pd": "t2"}
 """T1c is calibrated as T1 and PD as T2: their healthy tails have not been measured."""
