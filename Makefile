@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 FULL := $(VENV)/.installed-full
 TORCH ?= torch==2.13.0
 
-.PHONY: setup demo test lint types docs benchmark format clean
+.PHONY: setup demo test lint types coverage docs benchmark format clean
 
 setup: $(STAMP)
 
@@ -41,6 +41,9 @@ test: $(FULL) lint types
 docs: $(STAMP)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[docs]"
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+coverage: $(FULL)
+	OMP_NUM_THREADS=1 ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS=1 $(BIN)/pytest --numprocesses 2 --dist loadscope --cov
 
 benchmark: $(FULL)
 	$(BIN)/pytest Testing/benchmarks --benchmark-only --benchmark-columns=median,min,max,rounds

@@ -37,16 +37,30 @@ def test_several_files_appear_together_or_not_at_all(tmp_path):
     assert (tmp_path / "a").read_text() == "new" and (tmp_path / "b").read_text() == "too"
 
 
-def test_folders_replace_folders_and_outdated_files_go(tmp_path):
+def test_files_in_folders_are_replaced_outdated_ones_go_and_others_stay(tmp_path):
     stage, target = tmp_path / "stage", tmp_path / "target"
     for folder, text in ((stage, "new"), (target, "old")):
         (folder / "patient").mkdir(parents=True)
         (folder / "patient" / "flair").write_text(text)
+    (target / "patient" / "notes").write_text("mine")
     (target / "report").write_text("old")
     (target / "mine").write_text("mine")
     move_into(stage, target, outdated=["report", "never there"])
     assert (target / "patient" / "flair").read_text() == "new"
-    assert sorted(os.listdir(target)) == ["mine", "patient"] and os.listdir(stage) == []
+    assert (target / "patient" / "notes").read_text() == "mine"
+    assert sorted(os.listdir(target)) == ["mine", "patient"]
+
+
+def test_a_file_in_the_place_of_a_folder_changes_nothing(tmp_path):
+    stage, target = tmp_path / "stage", tmp_path / "target"
+    (stage / "patient").mkdir(parents=True)
+    (stage / "patient" / "flair").write_text("new")
+    (stage / "a").write_text("new")
+    target.mkdir()
+    (target / "patient").write_text("a file")
+    with pytest.raises(OSError):
+        move_into(stage, target)
+    assert (target / "patient").read_text() == "a file" and os.listdir(target) == ["patient"]
 
 
 def test_a_move_that_fails_half_way_is_undone(tmp_path, monkeypatch):

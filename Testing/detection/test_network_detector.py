@@ -48,7 +48,7 @@ HYBRID = DetectionSettings(detector=DetectorName.HYBRID, device=Device.CPU)
 
 @pytest.fixture(scope="module")
 def patient():
-    study, lesions = synthetic_patient(3)
+    study, lesions = synthetic_patient(3, 2.0)
     return Study({Modality.FLAIR: study.scans[Modality.FLAIR]}), lesions
 
 

@@ -239,7 +239,7 @@ def test_the_real_worker_gives_the_detection_that_the_detector_gives(started, sm
 
 
 @posix
-@pytest.mark.parametrize("fraction", [0.0, 0.02, 0.3, 0.8])
+@pytest.mark.parametrize("fraction", [0.0, 0.3])
 def test_the_real_worker_killed_at_any_moment_is_reported(started, small_study, fraction):
     job = started(REAL, small_study)
     wait_for_stage(job, fraction)
@@ -251,7 +251,7 @@ def test_the_real_worker_killed_at_any_moment_is_reported(started, small_study, 
         job.result()
 
 
-@pytest.mark.parametrize("fraction", [0.0, 0.02, 0.5])
+@pytest.mark.parametrize("fraction", [0.0, 0.3])
 def test_the_real_worker_cancelled_at_any_moment_ends(started, small_study, fraction):
     job = started(REAL, small_study)
     wait_for_stage(job, fraction)
@@ -260,7 +260,7 @@ def test_the_real_worker_cancelled_at_any_moment_ends(started, small_study, frac
 
 
 @posix
-@pytest.mark.parametrize("mib", [60, 150, 400, 700])
+@pytest.mark.parametrize("mib", [60, 400])
 def test_the_real_worker_starved_of_memory_is_explained(started, small_study, mib):
     code = (
         "import resource, runpy, sys; "

@@ -65,31 +65,29 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 
 def move_into(stage: Path, target: Path, outdated: Collection[str] = ()) -> None:
-    """Move everything from one folder into another, in place of what has the same name there.
+    """Move every file from one folder into another, in place of what has the same name there.
 
     Args:
-        stage: folder on the same disk, with files and folders; empty afterwards.
-        target: folder that exists.
-        outdated: names in ``target`` that are removed as well.
+        stage: folder on the same disk, with files and folders of files.
+        target: folder that exists; its other files stay, also in folders of the same name.
+        outdated: names of files in ``target`` that are removed as well.
 
     Raises:
-        OSError: something cannot be moved; ``target`` is then as it was before.
+        OSError: something cannot be moved; the files are then where they were before.
     """
-    new = sorted(item.name for item in stage.iterdir())
-    old = [name for name in (*new, *outdated) if os.path.lexists(target / name)]
-    with tempfile.TemporaryDirectory(prefix=PARTIAL, dir=target) as backup:
-        saved: list[str] = []
-        moved: list[str] = []
+    new = sorted(path.relative_to(stage) for path in stage.rglob("*") if not path.is_dir())
+    replaced = dict.fromkeys([*new, *map(Path, outdated)])
+    with tempfile.TemporaryDirectory(prefix=PARTIAL, dir=target) as name:
+        backup = Path(name)
+        moves = [(target / n, backup / n) for n in replaced if os.path.lexists(target / n)]
+        moves += [(stage / n, target / n) for n in new]
+        done: list[tuple[Path, Path]] = []
         try:
-            for name in dict.fromkeys(old):
-                os.replace(target / name, Path(backup) / name)
-                saved.append(name)
-            for name in new:
-                os.replace(stage / name, target / name)
-                moved.append(name)
+            for source, place in moves:
+                place.parent.mkdir(parents=True, exist_ok=True)
+                os.replace(source, place)
+                done.append((source, place))
         except BaseException:
-            for name in moved:
-                os.replace(target / name, stage / name)
-            for name in saved:
-                os.replace(Path(backup) / name, target / name)
+            for source, place in reversed(done):
+                os.replace(place, source)
             raise
