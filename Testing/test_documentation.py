@@ -177,7 +177,7 @@ def test_every_command_is_documented():
 
 @pytest.mark.parametrize("page", [PROJECT / "docs" / "user" / "command-line.md"], ids=name)
 def test_every_option_on_the_page_of_the_command_line_exists(page):
-    known = set().union(*options_of_commands().values()) | {"--help"}
+    known = set().union(*options_of_commands().values()) | {"--help", "--debug"}
     named = re.findall(r"`(--[a-z][\w-]*)`", page.read_text(encoding="utf-8"))
     assert sorted(set(named) - known) == []
 

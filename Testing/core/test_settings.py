@@ -10,6 +10,7 @@ from BrainSSLAnomalyLib.core.records import detection_from_dict, segmentation_fr
 from BrainSSLAnomalyLib.core.settings import (
     T1_THRESHOLD,
     DetectionSettings,
+    DetectorName,
     MorphologySettings,
     SegmentationSettings,
     ThresholdMethod,
@@ -77,3 +78,27 @@ def test_detection_settings_survive_json():
     for wrong in ({"detector": "oracle"}, {"colour": 1}, {"correct_bias": "no"}):
         with pytest.raises(BadSettings):
             detection_from_dict(wrong)
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: DetectionSettings("statisical"), "detector is 'statisical'"),
+        (lambda: DetectionSettings(anatomy="atls"), "atls"),
+        (lambda: DetectionSettings(device="tpu"), "choose one of auto, cpu, cuda"),
+        (lambda: DetectionSettings(test_time="yes"), "True or False"),
+        (lambda: ThresholdSettings(method="foo"), "foo"),
+        (lambda: ThresholdSettings(threshold="0.5"), "threshold is '0.5'"),
+        (lambda: ThresholdSettings(threshold=None), "threshold is None"),
+        (lambda: MorphologySettings(fill_holes=1), "True or False"),
+    ],
+)
+def test_a_setting_of_another_kind_is_refused_when_it_is_made(make, words):
+    with pytest.raises(BadSettings, match=words):
+        make()
+
+
+def test_the_name_of_a_choice_is_the_choice():
+    assert DetectionSettings("statistical") == DetectionSettings(DetectorName.STATISTICAL)
+    assert DetectionSettings("statistical").detector is DetectorName.STATISTICAL
+    assert ThresholdSettings("otsu").method is ThresholdMethod.OTSU

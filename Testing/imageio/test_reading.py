@@ -155,6 +155,21 @@ def test_two_scans_of_one_contrast_are_refused(tmp_path):
         read_study({})
 
 
+def test_the_name_of_a_contrast_is_the_contrast_and_an_unknown_one_is_refused(tmp_path):
+    path = save(tmp_path / "scan.nii.gz", head().T)
+    for name in ("FLAIR", "flair", FLAIR):
+        study = read_study({name: path})
+        assert study.modalities == (FLAIR,) and study.reference.modality is FLAIR
+    with pytest.raises(AmbiguousInput, match="use one of T1, T1c, T2, FLAIR, PD"):
+        read_study({"DWI": path})
+
+
+def test_one_scan_is_not_taken_as_two(tmp_path):
+    path = save(tmp_path / "scan.nii.gz", head().T)
+    with pytest.raises(AmbiguousInput, match="the same scan"):
+        read_study({FLAIR: path, Modality.T1: path})
+
+
 def test_an_unguessable_name_asks_for_the_contrast(tmp_path):
     with pytest.raises(AmbiguousInput, match="--flair"):
         read_scan(save(tmp_path / "patient.nii.gz", head().T))

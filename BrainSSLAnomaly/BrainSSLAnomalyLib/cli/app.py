@@ -68,6 +68,9 @@ def common(
             "--version", help="Print the version.", callback=_print_version, is_eager=True
         ),
     ] = False,
+    debug: Annotated[  # `main` takes it out, wherever it stands
+        bool, typer.Option("--debug", help="Show the traceback of an error.")
+    ] = False,
 ) -> None:
     """Find what is unusual in a brain MRI. Research use only, not for diagnosis."""
 
@@ -229,7 +232,7 @@ def explain(
 @app.command()
 def demo(
     output: OutputOption = None,
-    seed: Annotated[int, typer.Option(help="Same seed, same patient.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Same seed, same patient.")] = 0,
     detector: Annotated[
         DetectorName, typer.Option(help="What computes the anomaly score.")
     ] = DetectorName.AUTO,

@@ -71,5 +71,6 @@ def print_result(
             print(f"{f.number:3d}. {f.place}, {volume}, {score}, {deviation}")
         count = len(segmentation.findings)
         rest = f"and {count - MAX_LISTED} more; " if count > MAX_LISTED else ""
-        print(f"{rest}{count} findings. Research use only, not for diagnosis.")
+        noun = "finding" if count == 1 else "findings"
+        print(f"{rest}{count} {noun}. Research use only, not for diagnosis.")
         print(f"Report: {page}")

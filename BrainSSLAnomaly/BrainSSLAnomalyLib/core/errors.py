@@ -55,7 +55,7 @@ class DamagedModel(BrainSSLAnomalyError):
 
 
 class Cancelled(BrainSSLAnomalyError):
-    """Stop because the user wants to; raised by progress callbacks, passed on by every room."""
+    """Stop because the user wants to; raised by progress callbacks, caught by nobody below."""
 
     def __init__(self) -> None:
         super().__init__("Cancelled", "nothing was written")

@@ -22,7 +22,7 @@ class Progress(Protocol):
             fraction: of the whole job, 0 to 1, never falling.
 
         Raises:
-            Cancelled: the user wants to stop; every room lets it through.
+            Cancelled: the user wants to stop; everything lets it through.
         """
 
 

@@ -113,7 +113,7 @@ def detection_from_record(
     arrays = (anomaly_score, brain_mask, anatomy.regions, anatomy.zones)
     for array in (*arrays, *zscores.values(), *maps.values()):
         reference.with_array(array)
-    provenance = record["provenance"]
+    provenance, p_value = record["provenance"], record["scan_p_value"]
     return Detection(
         reference=reference,
         modality=Modality(record["reference_modality"]),
@@ -134,7 +134,7 @@ def detection_from_record(
         ),
         seconds={str(stage): float(s) for stage, s in record["seconds"].items()},
         warnings=tuple(str(warning) for warning in record["warnings"]),
-        scan_p_value=record["scan_p_value"],
+        scan_p_value=None if p_value is None else float(p_value),
         maps=maps,
         provenance=None if provenance is None else _from_dict(provenance, Provenance),
         network_input=network_input,

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass, field, fields
 from enum import Enum
+from numbers import Real
 from typing import Any
 
 from .errors import BadSettings
@@ -61,23 +62,41 @@ def describe_settings(group: type) -> dict[str, Setting]:
     return {f.name: f.metadata["setting"] for f in fields(group) if "setting" in f.metadata}
 
 
-def check_bounds(settings: Any) -> None:
-    """Refuse a number outside its range.
+def check_values(settings: Any) -> None:
+    """Refuse a value of the wrong type or out of range; the name of a choice becomes the choice.
 
     Raises:
-        BadSettings: with the name of the setting and its range.
+        BadSettings: with the name of the setting and what is possible.
     """
-    for name, described in describe_settings(type(settings)).items():
-        if described.bounds is None:
+    described = describe_settings(type(settings))
+    for field_ in fields(settings):
+        if field_.name not in described:
             continue
-        value, (low, high) = getattr(settings, name), described.bounds
-        if not low <= value <= high:
-            label = described.label[0].lower() + described.label[1:]
-            unit = f" {described.unit}" if described.unit else ""
-            raise BadSettings(
-                f"the {label} is {value:g}",
-                f"choose a value from {low:g} to {high:g}{unit}",
-            )
+        checked = _checked(getattr(settings, field_.name), field_.default, described[field_.name])
+        object.__setattr__(settings, field_.name, checked)
+
+
+def _checked(value: Any, default: Any, described: Setting) -> Any:
+    label = described.label[0].lower() + described.label[1:]
+    if isinstance(default, Enum):
+        try:
+            return type(default)(value)
+        except ValueError:
+            choices = ", ".join(str(choice.value) for choice in type(default))
+            raise BadSettings(f"the {label} is {value!r}", f"choose one of {choices}") from None
+    if isinstance(default, bool):
+        if not isinstance(value, bool):
+            raise BadSettings(f"{label} is {value!r}", "choose True or False")
+        return value
+    is_number = isinstance(value, Real) and not isinstance(value, bool)
+    low, high = described.bounds or (float("-inf"), float("inf"))
+    if not is_number or not low <= value <= high:
+        unit = f" {described.unit}" if described.unit else ""
+        shown = f"{value:g}" if is_number else repr(value)
+        raise BadSettings(
+            f"the {label} is {shown}", f"choose a value from {low:g} to {high:g}{unit}"
+        )
+    return value
 
 
 class ThresholdMethod(str, Enum):
@@ -202,7 +221,7 @@ class ThresholdSettings:
     )
 
     def __post_init__(self) -> None:
-        check_bounds(self)
+        check_values(self)
         if self.method is ThresholdMethod.HYSTERESIS and self.low > self.threshold:
             raise BadSettings(
                 f"the lower threshold {self.low:g} is above the threshold {self.threshold:g}",
@@ -262,19 +281,19 @@ class MorphologySettings:
     )
 
     def __post_init__(self) -> None:
-        check_bounds(self)
+        check_values(self)
 
 
 @dataclass(frozen=True)
 class SegmentationSettings:
-    """Hold everything of the live half."""
+    """Hold what mask and findings are made with; they follow it at once."""
 
     threshold: ThresholdSettings = field(default_factory=ThresholdSettings)
     morphology: MorphologySettings = field(default_factory=MorphologySettings)
 
 
 def default_segmentation(modalities: Collection[Modality]) -> SegmentationSettings:
-    """Return the defaults of the live half for a set of modalities.
+    """Return the default segmentation for a set of modalities.
 
     Example:
         >>> default_segmentation([Modality.FLAIR]).threshold.threshold
@@ -289,7 +308,12 @@ def default_segmentation(modalities: Collection[Modality]) -> SegmentationSettin
 
 @dataclass(frozen=True)
 class DetectionSettings:
-    """Hold everything of the slow half."""
+    """Hold what a detection is made with; a change needs a new detection.
+
+    Example:
+        >>> DetectionSettings("statistical").detector
+        <DetectorName.STATISTICAL: 'statistical'>
+    """
 
     detector: DetectorName = setting(
         DetectorName.AUTO,
@@ -330,3 +354,6 @@ class DetectionSettings:
         "Device",
         "Where networks run. auto: on the GPU if there is one, and on the CPU if that fails.",
     )
+
+    def __post_init__(self) -> None:
+        check_values(self)

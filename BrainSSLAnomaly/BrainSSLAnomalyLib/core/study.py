@@ -21,6 +21,12 @@ class Modality(str, Enum):
     FLAIR = "FLAIR"
     PD = "PD"
 
+    @classmethod
+    def _missing_(cls, value: object) -> Modality | None:
+        """Return the contrast of a name in other letters, e.g. ``flair``."""
+        name = value.lower() if isinstance(value, str) else value
+        return next((modality for modality in cls if modality.key == name), None)
+
     @property
     def key(self) -> str:
         """Return the lower-case name used in options and file names, e.g. ``flair``."""

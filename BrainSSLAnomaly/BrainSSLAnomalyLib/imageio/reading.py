@@ -28,14 +28,14 @@ _EXPORT_AGAIN = "export it again as NIfTI, NRRD, MHA or DICOM"
 
 
 def read_scan(
-    path: Path | str, modality: Modality | None = None, series: str | None = None
+    path: Path | str, modality: Modality | str | None = None, series: str | None = None
 ) -> Scan:
     """Read one scan from a file or a DICOM folder.
 
     Args:
         path: .nii, .nii.gz, .hdr/.img, .nrrd, .nhdr, .mha, .mhd, a DICOM file or a folder with a
             DICOM series.
-        modality: its contrast; guessed from name or tags when not given.
+        modality: its contrast or the name of it; guessed from name or tags when not given.
         series: number, UID or part of the description, where a folder holds several series.
 
     Raises:
@@ -43,6 +43,8 @@ def read_scan(
         UnsuitableScan: it is no structural MRI of a head.
         AmbiguousInput: several series, or an unknown contrast.
     """
+    if modality is not None:
+        modality = _known_modality(modality)
     path = Path(path)
     if not path.exists():
         raise UnreadableScan(f"{path.name} does not exist", "check the path")
@@ -86,19 +88,20 @@ def read_scan(
 
 
 def read_study(
-    given: Mapping[Modality, Path | str],
+    given: Mapping[Modality, Path | str] | Mapping[str, Path | str],
     unassigned: Sequence[Path | str] = (),
     series: str | None = None,
 ) -> Study:
     """Read all scans of one patient.
 
     Args:
-        given: modality → path.
+        given: modality, or its name → path.
         unassigned: paths whose modality is to be guessed.
         series: see `read_scan`.
 
     Raises:
-        AmbiguousInput: nothing given, or two scans of one modality.
+        AmbiguousInput: nothing given, an unknown modality, two scans of one modality, or one scan
+            as two.
         UnreadableScan: see `read_scan`.
         UnsuitableScan: see `read_scan`.
 
@@ -120,8 +123,23 @@ def read_study(
                 f"{first} and {scan.source} are both {scan.modality.value}",
                 "give one scan of each contrast",
             )
+        twin = next((s for s in scans.values() if s.sha256 == scan.sha256), None)
+        if twin is not None:
+            raise AmbiguousInput(
+                f"{twin.source} and {scan.source} are the same scan, given as "
+                f"{twin.modality.value} and as {scan.modality.value}",
+                "give it once",
+            )
         scans[scan.modality] = scan
     return Study(scans)
+
+
+def _known_modality(name: Modality | str) -> Modality:
+    try:
+        return Modality(name)
+    except ValueError:
+        known = ", ".join(modality.value for modality in Modality)
+        raise AmbiguousInput(f"{name!r} is no known contrast", f"use one of {known}") from None
 
 
 def _read_nifti(path: Path) -> Volume:

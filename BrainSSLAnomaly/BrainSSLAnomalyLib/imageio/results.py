@@ -126,12 +126,15 @@ def remove_explanations(folder: Path) -> None:
 
 
 def write_results(
-    folder: Path, detection: Detection, segmentation: Segmentation, settings: SegmentationSettings
+    folder: Path | str,
+    detection: Detection,
+    segmentation: Segmentation,
+    settings: SegmentationSettings,
 ) -> None:
     """Write every map and table of a detection, on the grid of its reference scan.
 
     Args:
-        folder: of the results.
+        folder: of the results, made if it is not there.
         detection: its maps are written.
         segmentation: mask and findings.
         settings: that made the mask.
@@ -139,6 +142,8 @@ def write_results(
     Raises:
         OSError: a file cannot be written.
     """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
     record = write_detection(folder, detection)
     write_segmentation(folder, detection.reference, segmentation, settings, record)
 
@@ -146,7 +151,7 @@ def write_results(
 def write_detection(
     folder: Path, detection: Detection, *, with_input: bool = False
 ) -> dict[str, Any]:
-    """Write the slow half of the results: maps and ``result.json``.
+    """Write the detection of the results: maps and ``result.json``.
 
     Args:
         folder: of the results.
@@ -200,7 +205,7 @@ def write_segmentation(
     settings: SegmentationSettings,
     record: Mapping[str, Any],
 ) -> None:
-    """Write the live half of the results: mask, findings and ``result.json``.
+    """Write the segmentation of the results: mask, findings and ``result.json``.
 
     Args:
         folder: of the results.
@@ -243,7 +248,7 @@ class SavedResults(NamedTuple):
     record: dict[str, Any]
 
 
-def read_results(folder: Path) -> SavedResults:
+def read_results(folder: Path | str) -> SavedResults:
     """Return what `write_results` has written, also by version 0.5.
 
     Raises:

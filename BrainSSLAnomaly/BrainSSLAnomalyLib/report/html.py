@@ -18,7 +18,7 @@ MAX_FIGURES = 10
 
 
 def write_report(
-    folder: Path,
+    folder: Path | str,
     detection: Detection,
     segmentation: Segmentation,
     settings: SegmentationSettings,
@@ -27,7 +27,7 @@ def write_report(
     """Write ``report.html``, ``findings.csv`` and ``regions.csv``.
 
     Args:
-        folder: of the results.
+        folder: of the results, made if it is not there.
         detection: with the maps that are drawn.
         segmentation: mask and findings, without rejected ones.
         settings: that made the mask.
@@ -41,6 +41,8 @@ def write_report(
     """
     from jinja2 import Environment, PackageLoader, select_autoescape
 
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
     view, regions = canonical_view(detection, segmentation), region_rows(detection, segmentation)
     environment = Environment(
         loader=PackageLoader("BrainSSLAnomalyLib.report"),

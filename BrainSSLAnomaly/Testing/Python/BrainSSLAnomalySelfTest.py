@@ -34,7 +34,7 @@ class BrainSSLAnomalySelfTest(unittest.TestCase):
         from BrainSSLAnomalyLib.panel import dependencies, sampledata
 
         if dependencies.missing():
-            self.skipTest("needs " + ", ".join(dependencies.missing()))
+            self.skipTest("needs " + ", ".join(map(str, dependencies.missing())))
         widget = slicer.util.getNewModuleWidget("BrainSSLAnomaly")
         nodes = sampledata.load(spacing=3.0)
         widget.scans.guess(nodes[0])
