@@ -174,6 +174,8 @@ def test_a_phantom_ends_with_code_2_one_sentence_and_no_folder(tmp_path):
         ("detect", "--flair", "x.nii.gz", "--threshold", "2"),
         ("detect", "--flair", "x.nii.gz", "--method", "magic"),
         ("detect", "--nonsense"),
+        ("detect", "--flair", "x.nii.gz", "--flair", "y.nii.gz"),
+        ("demo", "--seed", "-3"),
         ("segment", "nowhere"),
         ("segment",),
         ("report", "nowhere"),

@@ -125,7 +125,13 @@ def test_new_findings_take_the_explanations_of_the_old_ones_away_and_leave_other
 
 @pytest.mark.parametrize(
     "arguments",
-    [("nowhere",), ("result", "--finding", "99"), ("result", "--stage", "brain"), ("result",)],
+    [
+        ("nowhere",),
+        ("result", "--finding", "99"),
+        ("result", "--stage", "brain"),
+        ("result", "--scans", "nowhere"),
+        ("result",),
+    ],
 )
 def test_a_request_that_cannot_be_met_ends_with_code_2_and_one_sentence(arguments, patient):
     if arguments == ("result",):

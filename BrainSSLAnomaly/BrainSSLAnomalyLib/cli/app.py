@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from ..core.errors import BrainSSLAnomalyError, Cancelled
+from ..core.errors import AmbiguousInput, BrainSSLAnomalyError, Cancelled
 from ..core.progress import Progress
 from ..core.results import Segmentation
 from ..core.settings import (
@@ -37,7 +37,7 @@ app = typer.Typer(
 )
 
 ScanOption = Annotated[
-    Path | None,
+    list[Path] | None,
     typer.Option(help="Scan of this contrast: a file or a DICOM folder.", show_default=False),
 ]
 OutputOption = Annotated[
@@ -117,7 +117,7 @@ def detect(
         Modality.T2: t2,
         Modality.PD: pd,
     }
-    given = {modality: path for modality, path in named.items() if path is not None}
+    given = {modality: _only_one(modality, paths) for modality, paths in named.items() if paths}
     from ..imageio import read_study, results_folder
 
     say = printer(is_quiet=quiet or as_json)
@@ -290,7 +290,8 @@ def main() -> None:
         if interrupt.was_pressed():  # a library made another exception of it
             _exit_cancelled()
         if hasattr(error, "format_message"):  # the command line itself is wrong
-            _exit(f"{error.format_message()} See --help.", 2)
+            wrong = error.format_message().rstrip(".")
+            _exit(f"{wrong}. See --help." if wrong else "See --help.", 2)
         if is_debug:
             raise
         _exit(
@@ -311,6 +312,15 @@ def _exit_cancelled() -> None:
     sys.stdout.flush()
     # An orderly exit would die by the signal instead if it came during an import.
     os._exit(130)
+
+
+def _only_one(modality: Modality, paths: list[Path]) -> Path:
+    """Return the scan of a contrast; a second one would silently replace the first."""
+    if len(paths) > 1:
+        raise AmbiguousInput(
+            f"--{modality.key} is given {len(paths)} times", "give one scan of each contrast"
+        )
+    return paths[0]
 
 
 def _detect_into(

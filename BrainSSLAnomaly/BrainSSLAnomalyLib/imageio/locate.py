@@ -32,8 +32,12 @@ def locate_scans(detection: Detection, folder: Path, places: Sequence[Path] = ()
         places: folders to search first, and files.
 
     Raises:
-        BadResults: a scan is missing, or is another than the one that was detected in.
+        BadResults: a place does not exist, a scan is missing, or one is another than the one
+            that was detected in.
     """
+    for place in places:
+        if not place.exists():
+            raise BadResults(f"{place} does not exist", "check the path")
     folder = Path(folder).resolve()
     nearby = (folder, folder.parent, Path.cwd())
     scans = {detection.modality: Scan(detection.reference, detection.modality)}
