@@ -297,8 +297,17 @@ def test_the_scan_whose_histogram_misled_plain_modes_has_its_tissues_in_order(da
     assert abs(np.median(prepared.images[FLAIR][white]) - mean[Tissue.WHITE]) < 0.5
 
 
-@pytest.mark.parametrize("modality", ["FLAIR", "T1"])
-@pytest.mark.parametrize("kind", ["ball", "cylinder", "shaded ball", "rods", "noise", "shells"])
+@pytest.mark.parametrize(
+    ("kind", "modality"),
+    [
+        ("ball", "FLAIR"),
+        ("cylinder", "T1"),
+        ("shaded ball", "T1"),
+        ("rods", "FLAIR"),
+        ("noise", "T1"),
+        ("shells", "FLAIR"),
+    ],
+)
 def test_a_phantom_is_no_brain(kind, modality):
     with pytest.raises(PreparationFailed) as caught:
         prepare(study_of(**{modality: phantom(kind)}))
