@@ -5,7 +5,6 @@ Pip's process and the PyTorch extension alone are replaced.
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 import sys
@@ -16,6 +15,7 @@ from pathlib import Path
 import pytest
 from support.project import PROJECT
 from support.slicer.driving import click, picture
+from support.slicer.fresh_process import run_fresh
 from support.slicer.optional import needed
 
 needed("slicer")
@@ -420,12 +420,5 @@ os._exit(0)
 
 
 def test_the_panel_opens_and_names_what_is_missing_where_nothing_is_installed():
-    path = os.pathsep.join(str(PROJECT / name) for name in ("Testing", "BrainSSLAnomaly"))
-    done = subprocess.run(
-        [sys.executable, "-c", CODE],
-        env={**os.environ, "PYTHONPATH": path},
-        capture_output=True,
-        text=True,
-        timeout=1800,
-    )
+    done = run_fresh(CODE)
     assert done.stdout.strip().endswith("opened"), done.stderr[-1500:]

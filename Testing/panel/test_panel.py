@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import os
-import subprocess
 import sys
 import types
 from pathlib import Path
@@ -12,8 +10,8 @@ from pathlib import Path
 import pytest
 from BrainSSLAnomalyLib.core.study import Modality
 from support.detections import QUICK
-from support.project import PROJECT
 from support.slicer.driving import click, picture, until
+from support.slicer.fresh_process import run_fresh
 from support.slicer.optional import needed
 from support.slicer.scene_contents import add_scan, hierarchy
 
@@ -51,14 +49,7 @@ sys.stdout.flush()
 import os
 os._exit(0)
 """
-    path = os.pathsep.join(str(PROJECT / name) for name in ("Testing", "BrainSSLAnomaly"))
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        env={**os.environ, "PYTHONPATH": path},
-        capture_output=True,
-        text=True,
-        timeout=1800,
-    )
+    done = run_fresh(code)
     assert done.stdout.strip().endswith("heavy: []"), done.stdout + done.stderr[-1500:]
 
 

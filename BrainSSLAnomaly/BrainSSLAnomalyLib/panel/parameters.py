@@ -91,10 +91,11 @@ def fill_widgets(ui: Any, group: type, *, without: Collection[str] = ()) -> None
 
 def detection_settings(parameters: Any) -> DetectionSettings:
     """Return the detection settings of a parameter node; fields without parameter by default."""
-    kinds = get_type_hints(DetectionSettings)
-    values = {}
-    for name in describe_settings(DetectionSettings):
-        parameter = camel_case(name)
-        if hasattr(parameters, parameter):
-            values[name] = kinds[name](getattr(parameters, parameter))
-    return DetectionSettings(**values)
+    names = {name: camel_case(name) for name in describe_settings(DetectionSettings)}
+    return DetectionSettings(
+        **{
+            name: getattr(parameters, parameter)
+            for name, parameter in names.items()
+            if hasattr(parameters, parameter)
+        }
+    )

@@ -233,10 +233,10 @@ def normalise_images(
     background = np.zeros(brain.box_grid.shape, bool)
     for modality in aligned.study.modalities:
         scan = aligned.study.scans[modality].volume
-        lowest = float(scan.array.min())
+        lowest = scan.array.min()
         motion = aligned.reference_to_scan[modality]
-        array = resample(scan, brain.box_grid, motion, fill=lowest)
-        background |= array == scan.array.min()
+        array = resample(scan, brain.box_grid, motion, fill=float(lowest))
+        background |= array == lowest
         volume = Volume(array, brain.box_grid.affine)
         image = correct_bias_field(volume, corrected.log_fields[modality])
         offset, scale = fit.intensities[modality].normalisation

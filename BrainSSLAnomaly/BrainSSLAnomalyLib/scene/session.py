@@ -97,13 +97,19 @@ class Session:
         Raises:
             EditedByHand: see `Results.write_segmentation`.
         """
-        labels = without_rejected(self.segmentation.labels, self.rejected)
-        shown = replace(self.segmentation, labels=labels, mask=labels > 0)
         return self.results.write_segmentation(
-            shown, self.settings, self.rejected, one_each=one_each, overwrite=overwrite
+            self._without_rejected(),
+            self.settings,
+            self.rejected,
+            one_each=one_each,
+            overwrite=overwrite,
         )
 
     def accepted_segmentation(self) -> Segmentation:
         """Return mask and findings without rejected ones, for reports and tables."""
+        return replace(self._without_rejected(), findings=self.accepted)
+
+    def _without_rejected(self) -> Segmentation:
+        """Return the segmentation with the voxels of accepted findings and the list of all."""
         labels = without_rejected(self.segmentation.labels, self.rejected)
-        return replace(self.segmentation, labels=labels, mask=labels > 0, findings=self.accepted)
+        return replace(self.segmentation, labels=labels, mask=labels > 0)
