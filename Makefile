@@ -31,7 +31,7 @@ types: $(STAMP)
 $(FULL): $(STAMP)
 	@echo "Installing torch and what training needs ..."
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check "$(TORCH)"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[dev,docs,model,training,slicer-tests]"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[dev,docs,torch,training,slicer-tests]"
 	@touch $@
 
 # Two processes of one thread: two of two would get into each other's way. A module stays together for its fixtures.

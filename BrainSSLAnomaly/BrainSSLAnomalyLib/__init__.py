@@ -38,6 +38,7 @@ _HOMES = {
         "DetectorName",
         "Device",
         "MorphologySettings",
+        "NetworkSize",
         "ScoreName",
         "SegmentationSettings",
         "ThresholdMethod",
@@ -45,7 +46,7 @@ _HOMES = {
         "default_segmentation",
     ),
     "core.study": ("Modality", "Scan", "Study", "Volume"),
-    "detection.detect": ("detect",),
+    "detection.detect": ("Detector", "detect"),
     "imageio": ("read_results", "read_scan", "read_study", "write_results"),
     "phantom": ("synthetic_patient",),
     "report": ("write_report",),
@@ -75,6 +76,7 @@ if TYPE_CHECKING:
         DetectorName,
         Device,
         MorphologySettings,
+        NetworkSize,
         ScoreName,
         SegmentationSettings,
         ThresholdMethod,
@@ -82,7 +84,7 @@ if TYPE_CHECKING:
         default_segmentation,
     )
     from .core.study import Modality, Scan, Study, Volume
-    from .detection.detect import detect
+    from .detection.detect import Detector, detect
     from .imageio import read_results, read_scan, read_study, write_results
     from .phantom import synthetic_patient
     from .report import write_report

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 from BrainSSLAnomalyLib.core.anatomy import PatientAnatomy, Region, Zone
+from BrainSSLAnomalyLib.core.progress import StageTime
 from BrainSSLAnomalyLib.core.resampling import resample
 from BrainSSLAnomalyLib.core.results import Detection, MapName, NetworkInput, Provenance
 from BrainSSLAnomalyLib.core.settings import (
@@ -64,7 +65,7 @@ def make_detection(shape: tuple[int, int, int] = (60, 72, 60), spacing: float = 
             Scan(volume, Modality.FLAIR, "flair.nii.gz", "0" * 64, ""),
             Scan(volume, Modality.T1, "t1.nii.gz", "1" * 64, "file name"),
         ),
-        seconds={"Reading": 0.1, "Scoring": 0.2},
+        times={"Reading": StageTime(0.1, 0.1), "Scoring": StageTime(0.2, 0.3)},
         scan_p_value=0.05,
         provenance=Provenance(
             score=ScoreName.STATISTICAL,

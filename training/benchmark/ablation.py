@@ -8,7 +8,6 @@ healthy scans that carry the lesions are the same few. The test set is not evalu
 
 from __future__ import annotations
 
-import copy
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -33,7 +32,8 @@ from BrainSSLAnomalyLib.detection.statistics import (
     statistical_scores,
 )
 from BrainSSLAnomalyLib.imageio import RESEARCH_USE
-from BrainSSLAnomalyLib.network.model import Model
+from BrainSSLAnomalyLib.network.model import Model, load_hybrid_network
+from BrainSSLAnomalyLib.network.torch_engine import TorchEngine
 from BrainSSLAnomalyLib.preparation import PreparedStudy
 from BrainSSLAnomalyLib.scoring.exceedance import exceedance_table
 from BrainSSLAnomalyLib.scoring.fusion import fusion
@@ -213,9 +213,9 @@ def _figures(
 
 @lru_cache(maxsize=1)
 def _bypass_transformer() -> Model:
-    network = copy.deepcopy(shipped_model().network)
+    network = load_hybrid_network()
     network.transformer = nn.ModuleList()
-    return replace(shipped_model(), network=network)
+    return replace(shipped_model(), engine=TorchEngine(network))
 
 
 def main(

@@ -18,11 +18,8 @@ from BrainSSLAnomalyLib.core.anatomy import STRUCTURE_SPACING_MM, Structure
 from BrainSSLAnomalyLib.core.resampling import ras_matrix, resample
 from BrainSSLAnomalyLib.core.study import Modality, Volume
 from BrainSSLAnomalyLib.imageio import read_scan
-from BrainSSLAnomalyLib.network.anatomy import (
-    AnatomyNetwork,
-    anatomy_predictor,
-    load_anatomy_network,
-)
+from BrainSSLAnomalyLib.network.anatomy import load_anatomy_predictor
+from BrainSSLAnomalyLib.network.anatomy_network import AnatomyNetwork, torch_predictor
 from BrainSSLAnomalyLib.preparation import AnatomyPredictor
 from BrainSSLAnomalyLib.preparation.brain_mask import mask_from_probability
 from BrainSSLAnomalyLib.preparation.canonical import canonical_copy
@@ -43,10 +40,10 @@ S = Structure
 def load_network(weights: Path | None) -> AnatomyPredictor:
     """Load the shipped network, or one in training."""
     if weights is None:
-        return anatomy_predictor(load_anatomy_network())
+        return load_anatomy_predictor()
     network = AnatomyNetwork()
     network.load_state_dict(load_file(weights))
-    return anatomy_predictor(network.eval())
+    return torch_predictor(network.eval())
 
 
 def parcellate(predictor: AnatomyPredictor, scan: Volume) -> Parcellation:

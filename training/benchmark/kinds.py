@@ -9,10 +9,9 @@ from __future__ import annotations
 from collections import defaultdict
 
 import torch
-from BrainSSLAnomalyLib.core.settings import Device
 from BrainSSLAnomalyLib.core.study import Modality
-from BrainSSLAnomalyLib.network.hybrid import CHANNELS
-from BrainSSLAnomalyLib.network.model import load_model
+from BrainSSLAnomalyLib.network.channels import CHANNELS
+from BrainSSLAnomalyLib.network.model import load_hybrid_network
 from torch import Tensor
 
 from ..data.label_archive import LabelArchive
@@ -37,7 +36,7 @@ def measure_kinds(
     Returns:
         Kind → contrast and ``logit`` or ``error`` → average precision.
     """
-    network = load_model(Device.CPU).network
+    network = load_hybrid_network()
     found = {}
     for kind in KINDS:
         settings = SliceSettings(

@@ -12,7 +12,7 @@ import numpy as np
 import SimpleITK as sitk
 import typer
 from BrainSSLAnomalyLib.core.resampling import ras_matrix, resample
-from BrainSSLAnomalyLib.core.settings import AnatomySource
+from BrainSSLAnomalyLib.core.settings import AnatomySource, DetectionSettings
 from BrainSSLAnomalyLib.core.study import Modality, Study, Volume
 from BrainSSLAnomalyLib.detection.detect import anatomy_predictor
 from BrainSSLAnomalyLib.imageio import read_scan
@@ -141,7 +141,7 @@ def measure_likeness() -> Iterator[tuple[str, str]]:
 
 def main(subjects: int = 20, anatomy: AnatomySource = AnatomySource.NETWORK) -> None:
     """Print every figure as it comes."""
-    predictor = anatomy_predictor(anatomy)
+    predictor = anatomy_predictor(DetectionSettings(anatomy=anatomy))
     typer.echo("| what | measured |\n| --- | --- |")
     for figures in (
         measure_raw_scan(predictor),

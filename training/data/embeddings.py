@@ -13,14 +13,14 @@ from itertools import islice
 from typing import Any
 
 import numpy as np
-import torch
 from BrainSSLAnomalyLib.core.results import NetworkInput
 from BrainSSLAnomalyLib.core.study import Modality, Scan, Study
-from BrainSSLAnomalyLib.detection.network_detector import stack_channels
+from BrainSSLAnomalyLib.network.channels import stack_channels
+from BrainSSLAnomalyLib.network.engine import SliceEngine
+from BrainSSLAnomalyLib.network.inference import BATCH, pad_slices
 from BrainSSLAnomalyLib.network.model import Model
 from BrainSSLAnomalyLib.preparation.network_grid import network_input
 from numpy.typing import NDArray
-from torch.nn import functional
 
 from ..benchmark import cases
 from ..engine.processes import prepare_as_shipped, shipped_model
@@ -108,15 +108,15 @@ def embed_scans(task: ScanSource, model: Model | None = None) -> list[ScanEmbedd
         study, person = draw_patient(what)[0], f"map {what % MAPS}"
     else:
         study, person = what.study(), what.name
-    prepared, network = prepare_as_shipped(study), (model or shipped_model()).network
+    prepared, engine = prepare_as_shipped(study), (model or shipped_model()).engine
     return [
-        ScanEmbedding(group, m, person, embed(network_input(prepared, (m,)), network))
+        ScanEmbedding(group, m, person, embed(network_input(prepared, (m,)), engine))
         for m in study.modalities
         if m in MODALITIES
     ]
 
 
-def embed(given: NetworkInput, network: Any, every: int = EVERY) -> NDArray[np.float32]:
+def embed(given: NetworkInput, engine: SliceEngine, every: int = EVERY) -> NDArray[np.float32]:
     """Embed a scan: the mean over the slices that hold brain, across every sharp enough axis.
 
     Returns:
@@ -124,17 +124,17 @@ def embed(given: NetworkInput, network: Any, every: int = EVERY) -> NDArray[np.f
     """
     images, present = stack_channels(given)
     brain = np.asarray(images.any(axis=0))
-    found, there = [], torch.from_numpy(present)
+    found = []
     for axis in given.axes:
         others = tuple(a for a in range(3) if a != axis)
         inside = np.flatnonzero(brain.any(others))[::every]
         chosen = np.moveaxis(images, axis + 1, 0)[inside]
-        slices = torch.from_numpy(np.ascontiguousarray(chosen))
-        more = (0, -slices.shape[-1] % network.multiple, 0, -slices.shape[-2] % network.multiple)
-        with torch.inference_mode():
-            for some in torch.split(functional.pad(slices, more), 8):
-                found.append(network.embedding(some, there.expand(len(some), -1)).float())
-    return functional.normalize(torch.cat(found).mean(0), dim=0).numpy()
+        for first in range(0, len(chosen), BATCH):
+            slices = pad_slices(chosen[first : first + BATCH], engine.multiple)
+            found.append(engine.predict(slices, present).scan)
+    mean = np.concatenate(found).mean(0)
+    embedding: NDArray[np.float32] = mean / np.linalg.norm(mean)
+    return embedding
 
 
 def healthy_means(healthy: Sequence[ScanEmbedding]) -> dict[Modality, NDArray[np.float32]]:

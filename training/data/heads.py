@@ -119,11 +119,11 @@ def read_folder(folder: Path, without: Collection[str] = ()) -> Iterator[Head]:
     Files of some names are left out.
     """
     from BrainSSLAnomalyLib.imageio import read_scan
-    from BrainSSLAnomalyLib.network.anatomy import anatomy_predictor, load_anatomy_network
+    from BrainSSLAnomalyLib.network.anatomy import load_anatomy_predictor
     from BrainSSLAnomalyLib.preparation.canonical import canonical_copy
     from BrainSSLAnomalyLib.preparation.parcellation import predict_parcellation
 
-    predictor = anatomy_predictor(load_anatomy_network())
+    predictor = load_anatomy_predictor()
     for path in find_scans(folder):
         if path.name in without:
             continue

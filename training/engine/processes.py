@@ -9,12 +9,13 @@ from concurrent.futures import ProcessPoolExecutor
 from functools import lru_cache
 
 import torch
-from BrainSSLAnomalyLib.core.errors import BadSettings
-from BrainSSLAnomalyLib.core.settings import Device
+from BrainSSLAnomalyLib.core.settings import DetectionSettings, Device
 from BrainSSLAnomalyLib.core.study import Study
 from BrainSSLAnomalyLib.detection.detect import anatomy_predictor
 from BrainSSLAnomalyLib.network.model import Model, load_model
 from BrainSSLAnomalyLib.preparation import PreparedStudy, prepare
+
+ONE_THREAD = DetectionSettings(device=Device.CPU, threads=1)
 
 
 def process_pool(count: int) -> ProcessPoolExecutor:
@@ -28,7 +29,7 @@ def process_pool(count: int) -> ProcessPoolExecutor:
 @lru_cache(maxsize=1)
 def shipped_model() -> Model:
     """Load the shipped model on the CPU, once a process."""
-    return load_model(Device.CPU)
+    return load_model(Device.CPU, threads=1)
 
 
 def prepare_as_shipped(study: Study) -> PreparedStudy:
@@ -36,13 +37,5 @@ def prepare_as_shipped(study: Study) -> PreparedStudy:
 
     What is measured with the atlas alone would not hold for it.
 
-    Raises:
-        BadSettings: the network cannot run here.
     """
-    predictor = anatomy_predictor()
-    if predictor is None:
-        raise BadSettings(
-            "the anatomy network cannot run without PyTorch and MONAI",
-            "pip install 'brain-ssl-anomaly[model]'",
-        )
-    return prepare(study, predictor=predictor)
+    return prepare(study, predictor=anatomy_predictor(ONE_THREAD))

@@ -10,7 +10,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import typer
-from BrainSSLAnomalyLib.network.anatomy import BUNDLE, AnatomyNetwork
+from BrainSSLAnomalyLib.network.anatomy import BUNDLE
+from BrainSSLAnomalyLib.network.anatomy_network import AnatomyNetwork
 from BrainSSLAnomalyLib.network.bundle import WEIGHTS, sha256
 from safetensors.torch import load_file
 

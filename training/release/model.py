@@ -23,7 +23,7 @@ import numpy as np
 import torch
 import typer
 from BrainSSLAnomalyLib.core.resampling import resample
-from BrainSSLAnomalyLib.core.settings import Device, ScoreName
+from BrainSSLAnomalyLib.core.settings import ScoreName
 from BrainSSLAnomalyLib.core.study import Modality
 from BrainSSLAnomalyLib.detection.network_detector import (
     LATENT_SCORES,
@@ -37,7 +37,7 @@ from BrainSSLAnomalyLib.detection.statistics import (
     statistical_scores,
 )
 from BrainSSLAnomalyLib.network.bundle import WEIGHTS, sha256
-from BrainSSLAnomalyLib.network.model import BUNDLE, PATCHES, load_model
+from BrainSSLAnomalyLib.network.model import BUNDLE, PATCHES, load_hybrid_network
 from BrainSSLAnomalyLib.preparation import PreparedStudy
 from BrainSSLAnomalyLib.scoring.exceedance import table_key
 from BrainSSLAnomalyLib.scoring.fusion import FEATURES, LIMITS, features, fusion
@@ -111,15 +111,7 @@ def write_patches(archive: Path, real_heads: Path, batches: int = 30) -> None:
     """Write the embeddings of healthy patches (step 2)."""
     from sklearn.covariance import LedoitWolf
 
-    if not FOLDER.joinpath(*PATCHES).is_file():  # the model loads only whole
-        empty = {
-            "mean": torch.zeros(1),
-            "precision": torch.zeros(1, 1),
-            "sample": torch.zeros(1, 1),
-        }
-        save_tensors(FOLDER.joinpath(*PATCHES), empty)
-        update_metadata(FOLDER, healthy_patches_sha256=sha256(FOLDER.joinpath(*PATCHES)))
-    network = load_model(Device.CPU).network
+    network = load_hybrid_network()
     found = []
     samplers = [SliceSampler(read(archive), SliceSettings(), held_out=True)]
     samplers.append(SliceSampler(read(archive), SliceSettings(real=1.0), heads.read(real_heads)))

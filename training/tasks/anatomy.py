@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from BrainSSLAnomalyLib.core.anatomy import STRUCTURE_SPACING_MM, Structure
-from BrainSSLAnomalyLib.network.anatomy import AnatomyNetwork
+from BrainSSLAnomalyLib.network.anatomy_network import AnatomyNetwork
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import torch
 from BrainSSLAnomalyLib.core.anatomy import Tissue
 from BrainSSLAnomalyLib.core.study import Modality
-from BrainSSLAnomalyLib.network.hybrid import CHANNELS, MAX_INTENSITY, MIN_INTENSITY
+from BrainSSLAnomalyLib.network.channels import CHANNELS, MAX_INTENSITY, MIN_INTENSITY
 from torch import Tensor
 
 from ..data.heads import HealthyHeads

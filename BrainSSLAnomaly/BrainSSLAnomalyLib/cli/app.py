@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from ..core.errors import AmbiguousInput, BrainSSLAnomalyError, Cancelled
-from ..core.progress import Progress
+from ..core.progress import Progress, StageClock
 from ..core.results import Segmentation
 from ..core.settings import (
     DetectionSettings,
@@ -27,6 +28,13 @@ from ..core.version import __version__
 from . import interrupt
 from .options import SegmentationChanges, with_detection_options, with_segmentation_options
 from .output import print_result, printer, progress_bar
+
+READ = "Reading"
+DRAW = "Drawing a synthetic patient"
+SEGMENT = "Segmenting"
+WRITE = "Writing"
+REPORT = "Drawing the report"
+"""Stages of the commands, beside those of a detection."""
 
 app = typer.Typer(
     help="Find what is unusual in a brain MRI. Research use only, not for diagnosis.",
@@ -127,14 +135,18 @@ def detect(
         results_folder(target, overwrite=overwrite) as stage,
         progress_bar(is_quiet=quiet or as_json) as progress,
     ):
-        progress("Reading", 0.0)
-        study = read_study(given, scans or [], series)
+        clock = StageClock()
+        progress(READ, 0.0)
+        with clock.stage(READ):
+            study = read_study(given, scans or [], series)
         for scan in study.scans.values():
             if scan.guessed_from:
                 contrast = scan.modality.value
                 say(f"{scan.source} is taken as {contrast} (from {scan.guessed_from})")
         segmentation_settings = changes.apply(default_segmentation(study.modalities))
-        result = _detect_into(stage, study, settings, segmentation_settings, progress, say)
+        result = _detect_into(
+            stage, study, settings, segmentation_settings, clock=clock, progress=progress, say=say
+        )
     print_result(target, result, is_quiet=quiet, as_json=as_json)
 
 
@@ -196,7 +208,7 @@ def explain(
     ] = ExplanationStage.DECODER,
     method: Annotated[
         ExplanationMethod, typer.Option(help="How gradients become weights.")
-    ] = ExplanationMethod.GRADCAM,
+    ] = ExplanationMethod.LAYERCAM,
     device: Annotated[Device, typer.Option(help="Where the network runs.")] = Device.AUTO,
     scans: Annotated[
         list[Path] | None,
@@ -204,7 +216,7 @@ def explain(
     ] = None,
     quiet: QuietOption = False,
 ) -> None:
-    """Explain each finding by the network: Grad-CAM, attention and a figure.
+    """Explain each finding by the network: class activation map, attention and a figure.
 
     They are written into the folder explanations of the result.
 
@@ -252,15 +264,19 @@ def demo(
         results_folder(target, overwrite=overwrite) as stage,
         progress_bar(is_quiet=quiet) as progress,
     ):
-        progress("Drawing a synthetic patient", 0.0)
-        study, truth = synthetic_patient(seed)
+        clock = StageClock()
+        progress(DRAW, 0.0)
+        with clock.stage(DRAW):
+            study, truth = synthetic_patient(seed)
         (stage / DEMO_SCANS).mkdir()
         for modality, scan in study.scans.items():
             path = stage / DEMO_SCANS / f"{modality.key}.nii.gz"
             write_volume(path, scan.volume, np.int16)
         write_volume(stage / DEMO_SCANS / "true_lesions.nii.gz", truth, np.uint8)
         settings = DetectionSettings(detector=detector)
-        segmentation = _detect_into(stage, study, settings, SegmentationSettings(), progress, say)
+        segmentation = _detect_into(
+            stage, study, settings, SegmentationSettings(), clock=clock, progress=progress, say=say
+        )
     lesions = truth.array > 0
     overlap = 2 * int((segmentation.mask & lesions).sum())
     dice = overlap / max(1, int(segmentation.mask.sum() + lesions.sum()))
@@ -328,26 +344,35 @@ def _detect_into(
     study: Study,
     detection_settings: DetectionSettings,
     settings: SegmentationSettings,
+    *,
+    clock: StageClock,
     progress: Progress,
     say: Callable[[str], None],
 ) -> Segmentation:
-    """Detect, segment, and write everything into a folder."""
+    """Detect, segment, and write everything into a folder, with the time of every stage."""
+    from ..core.memory import peak_memory_mb
     from ..detection.device_fallback import detect_with_fallback
-    from ..imageio import write_results
+    from ..imageio import write_results, write_times
     from ..report import write_report
     from ..segmentation import segment as segment_detection
 
     def report_detection(stage: str, fraction: float) -> None:
         progress(stage, 0.02 + 0.8 * fraction)
 
+    before = dict(clock.times)
     detection = detect_with_fallback(study, detection_settings, report_detection)
+    detection = replace(detection, times={**before, **detection.times})
     for warning in detection.warnings:
         say(f"Warning: {warning}")
-    progress("Segmenting", 0.85)
-    segmentation = segment_detection(detection, settings)
-    progress("Writing", 0.87)
-    write_results(folder, detection, segmentation, settings)
-    progress("Drawing the report", 0.93)
-    write_report(folder, detection, segmentation, settings)
+    progress(SEGMENT, 0.85)
+    with clock.stage(SEGMENT):
+        segmentation = segment_detection(detection, settings)
+    progress(WRITE, 0.87)
+    with clock.stage(WRITE):
+        write_results(folder, detection, segmentation, settings)
+    progress(REPORT, 0.93)
+    with clock.stage(REPORT):
+        write_report(folder, detection, segmentation, settings)
+    write_times(folder, {**detection.times, **clock.times}, peak_memory_mb())
     progress("Done", 1.0)
     return segmentation

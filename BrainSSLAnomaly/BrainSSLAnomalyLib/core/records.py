@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from .anatomy import PatientAnatomy
 from .errors import BadSettings
+from .progress import StageTime
 from .results import Detection, MapName, NetworkInput, Provenance
 from .settings import (
     AnatomySource,
@@ -74,7 +75,7 @@ def detection_to_record(detection: Detection) -> dict[str, Any]:
             }
             for scan in detection.inputs
         ],
-        "seconds": {stage: round(s, 2) for stage, s in detection.seconds.items()},
+        **times_to_record(detection.times),
         "warnings": list(detection.warnings),
         "scan_p_value": detection.scan_p_value,
         "provenance": None if provenance is None else to_dict(provenance),
@@ -132,13 +133,29 @@ def detection_from_record(
             )
             for scan in record["inputs"]
         ),
-        seconds={str(stage): float(s) for stage, s in record["seconds"].items()},
+        times=_times_from_record(record),
         warnings=tuple(str(warning) for warning in record["warnings"]),
         scan_p_value=None if p_value is None else float(p_value),
         maps=maps,
         provenance=None if provenance is None else _from_dict(provenance, Provenance),
         network_input=network_input,
     )
+
+
+def times_to_record(times: Mapping[str, StageTime]) -> dict[str, Any]:
+    """Return the times of stages, ready for JSON: seconds and processor's seconds by stage."""
+    return {
+        "seconds": {stage: round(t.seconds, 2) for stage, t in times.items()},
+        "cpu_seconds": {stage: round(t.cpu_seconds, 2) for stage, t in times.items()},
+    }
+
+
+def _times_from_record(record: Mapping[str, Any]) -> dict[str, StageTime]:
+    cpu = record.get("cpu_seconds", {})  # since version 0.7
+    return {
+        str(stage): StageTime(float(s), float(cpu.get(stage, 0.0)))
+        for stage, s in record["seconds"].items()
+    }
 
 
 def upgrade_record(record: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from .anatomy import PatientAnatomy
 from .grid import Grid
+from .progress import StageTime
 from .settings import AnatomySource, DetectionSettings, DetectorName, ScoreName
 from .study import Modality, Scan, Volume
 
@@ -91,7 +92,7 @@ class Detection:
         detector: the detector that ran.
         inputs: every scan with source, SHA-256 and how its modality was guessed (volumes need not
             be kept).
-        seconds: per stage.
+        times: of each stage; no second counts twice.
         warnings: sentences for the report, e.g. a brain volume out of range.
         scan_p_value: share of healthy calibration scans that are at least as unusual as this one,
             or None where unknown.
@@ -108,7 +109,7 @@ class Detection:
     anatomy: PatientAnatomy
     detector: DetectorName
     inputs: tuple[Scan, ...] = ()
-    seconds: Mapping[str, float] = field(default_factory=dict)
+    times: Mapping[str, StageTime] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     scan_p_value: float | None = None
     maps: Mapping[MapName, NDArray[np.float32]] = field(default_factory=dict)

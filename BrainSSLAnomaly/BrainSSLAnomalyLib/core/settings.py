@@ -89,6 +89,8 @@ def _checked(value: Any, default: Any, described: Setting) -> Any:
             raise BadSettings(f"{label} is {value!r}", "choose True or False")
         return value
     is_number = isinstance(value, Real) and not isinstance(value, bool)
+    if isinstance(default, int) and is_number and value != int(value):
+        raise BadSettings(f"the {label} is {value:g}", "choose a whole number")
     low, high = described.bounds or (float("-inf"), float("inf"))
     if not is_number or not low <= value <= high:
         unit = f" {described.unit}" if described.unit else ""
@@ -143,28 +145,45 @@ class Device(str, Enum):
     CUDA = "cuda"
 
 
+class NetworkSize(str, Enum):
+    """Name a version of the anomaly network."""
+
+    FULL = "full"
+    LIGHT = "light"
+    """In whole numbers of 8 bits: quicker and smaller, slightly less exact."""
+
+
 class ExplanationStage(str, Enum):
     """Name the features of the network whose gradients explain a finding.
 
-    The default is the decoder: what marks a lesion reaches it through skip connections, past the
-    deepest grid, so that maps of that grid are often empty.
+    At the last block of the decoder a map would be the anomaly logit itself, whatever it is asked
+    about. One block earlier it depends on the finding, and is the most faithful by deletion and
+    insertion (``docs/models/anomaly.md``).
     """
 
     CONVOLUTION = "convolution"
-    """The last convolutional stage, before the transformer."""
+    """Convolutions on a grid of 4 mm: where in the slice the finding gets its support from."""
     TRANSFORMER = "transformer"
-    """The same grid after the transformer."""
+    """The transformer on its grid of 16 mm: which neighbourhood supports the finding."""
     DECODER = "decoder"
-    """The last stage of the decoder, at full resolution."""
+    """The decoder on a grid of 2 mm, before its last block: which voxels support the finding."""
 
 
 class ExplanationMethod(str, Enum):
     """Name how gradients become weights."""
 
+    LAYERCAM = "layercam"
+    """One weight for each feature and voxel, where it supports the finding (Jiang et al., IEEE TIP
+    30 (2021) 5875)."""
     GRADCAM = "grad-cam"
     """One weight for each feature (Selvaraju et al., ICCV 2017)."""
     HIRESCAM = "hirescam"
     """One weight for each feature and voxel (Draelos and Carin, arXiv:2011.08891, 2020)."""
+
+    @property
+    def words(self) -> str:
+        """Return the name as its authors write it."""
+        return {"layercam": "LayerCAM", "grad-cam": "Grad-CAM", "hirescam": "HiResCAM"}[self.value]
 
 
 class AnatomySource(str, Enum):
@@ -337,6 +356,18 @@ class DetectionSettings:
     score: ScoreName = setting(
         ScoreName.FUSED, "Score", "Which score of the hybrid detector becomes the anomaly score."
     )
+    network: NetworkSize = setting(
+        NetworkSize.FULL,
+        "Network",
+        "Which version of the anomaly network runs. light: in whole numbers of 8 bits, on the "
+        "processor, in less than half of the time, and slightly less exact.",
+    )
+    fast: bool = setting(
+        False,
+        "Axial slices only",
+        "Predict axial slices only, in a third of the time, and less exactly.",
+        flag="--fast/--all-orientations",
+    )
     test_time: bool = setting(
         False,
         "Test-time augmentation",
@@ -352,7 +383,15 @@ class DetectionSettings:
     device: Device = setting(
         Device.AUTO,
         "Device",
-        "Where networks run. auto: on the GPU if there is one, and on the CPU if that fails.",
+        "Where networks run. auto: on the GPU if there is one and PyTorch is installed, and on the "
+        "CPU if that fails.",
+    )
+    threads: int = setting(
+        0,
+        "Threads",
+        "Threads of the processor that are used at once. 0: all that there are.",
+        bounds=(0, 1024),
+        step=1,
     )
 
     def __post_init__(self) -> None:

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-from importlib.util import find_spec
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 
 import numpy as np
+import SimpleITK as sitk
 
-from ..core.progress import Progress, ignore_progress
+from ..core.progress import Progress, StageClock, ignore_progress
 from ..core.results import Detection, Provenance
 from ..core.settings import AnatomySource, DetectionSettings, DetectorName
 from ..core.study import Modality, Study
 from ..preparation import AnatomyPredictor, PreparedStudy, prepare
-from .detector import Detector, ScoreMaps
+from .method import DetectionMethod, ScoreMaps
 from .statistical_detector import StatisticalDetector
 
 USUAL_BRAIN_ML = (700.0, 2200.0)
 """Outside these volumes the report warns: the brain mask may be wrong."""
 
-NETWORK_PACKAGES = ("torch", "monai", "einops", "safetensors")
+LOAD = "Loading the networks"
 
-_PREPARATION_SHARE = {DetectorName.STATISTICAL: 0.7, DetectorName.HYBRID: 0.35}
+_PREPARATION_SHARE = {DetectorName.STATISTICAL: 0.7, DetectorName.HYBRID: 0.45}
 """Of the time of a detection that preparation takes, for the progress bar."""
 
 
@@ -30,6 +32,8 @@ def detect(
     progress: Progress = ignore_progress,
 ) -> Detection:
     """Find what is unusual in a study.
+
+    For many studies with the same settings make a `Detector`.
 
     Args:
         study: the scans of one patient, any subset of modalities.
@@ -50,20 +54,64 @@ def detect(
         >>> detection.anomaly_score.shape == study.reference.volume.array.shape
         True
     """
-    settings = settings or DetectionSettings()
-    detector = choose_detector(settings)
-    predictor = anatomy_predictor(settings.anatomy)
-    share = _PREPARATION_SHARE[detector.name]
-    prepared = prepare(
-        study,
-        predictor=predictor,
-        correct_bias=settings.correct_bias,
-        progress=lambda stage, fraction: progress(stage, fraction * share),
-    )
-    scores = detector.score(
-        prepared, lambda stage, fraction: progress(stage, share + (1 - share) * fraction)
-    )
-    return _make_detection(study, settings, prepared, predictor is not None, detector, scores)
+    progress(LOAD, 0.0)
+    clock = StageClock()
+    with clock.stage(LOAD):
+        detector = Detector(settings)
+    detection = detector.detect(study, progress)
+    return replace(detection, times={**clock.times, **detection.times})
+
+
+class Detector:
+    """Find what is unusual in many studies; the networks are loaded once.
+
+    Args:
+        settings: which detector, and how to prepare; the defaults if None.
+
+    Raises:
+        BadSettings: no such device.
+
+    Example:
+        >>> from BrainSSLAnomalyLib import Detector, read_study
+        >>> detector = Detector(DetectionSettings(DetectorName.STATISTICAL))
+        >>> studies = [read_study({"FLAIR": "flair.nii.gz"}), read_study({"FLAIR": "flair.nii.gz"})]
+        >>> [detector.detect(study).modality.value for study in studies]
+        ['FLAIR', 'FLAIR']
+    """
+
+    def __init__(self, settings: DetectionSettings | None = None) -> None:
+        self.settings = settings or DetectionSettings()
+        self._method = choose_method(self.settings)
+        self._predictor = anatomy_predictor(self.settings)
+
+    def detect(self, study: Study, progress: Progress = ignore_progress) -> Detection:
+        """Find what is unusual in a study; arguments, result and errors as those of `detect`."""
+        method, settings = self._method, self.settings
+        share = _PREPARATION_SHARE[method.name]
+        with _itk_threads(settings.threads):
+            prepared = prepare(
+                study,
+                predictor=self._predictor,
+                correct_bias=settings.correct_bias,
+                progress=lambda stage, fraction: progress(stage, fraction * share),
+            )
+            scores = method.score(
+                prepared, lambda stage, fraction: progress(stage, share + (1 - share) * fraction)
+            )
+        has_parcellation = self._predictor is not None
+        return _make_detection(study, settings, prepared, has_parcellation, method, scores)
+
+
+@contextmanager
+def _itk_threads(count: int) -> Iterator[None]:
+    """Let SimpleITK use so many threads within the block; all that there are if 0."""
+    before = sitk.ProcessObject.GetGlobalDefaultNumberOfThreads()
+    if count:
+        sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(count)
+    try:
+        yield
+    finally:
+        sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(before)
 
 
 def _make_detection(
@@ -71,7 +119,7 @@ def _make_detection(
     settings: DetectionSettings,
     prepared: PreparedStudy,
     has_parcellation: bool,
-    detector: Detector,
+    method: DetectionMethod,
     scores: ScoreMaps,
 ) -> Detection:
     brain_ml = float(prepared.brain_mask.sum()) * prepared.reference.voxel_ml
@@ -82,15 +130,15 @@ def _make_detection(
         brain_mask=prepared.brain_mask,
         zscores=scores.zscores,
         anatomy=prepared.anatomy,
-        detector=detector.name,
+        detector=method.name,
         inputs=tuple(study.scans[m] for m in study.modalities),
-        seconds={**prepared.seconds, **scores.seconds},
-        warnings=find_warnings(study, settings, brain_ml),
+        times={**prepared.times, **scores.times},
+        warnings=find_warnings(study, brain_ml),
         scan_p_value=scores.scan_p_value,
         maps=scores.maps,
         network_input=scores.network_input,
         provenance=Provenance(
-            score=detector.score_name,
+            score=method.score_name,
             settings=settings,
             anatomy=AnatomySource.NETWORK if has_parcellation else AnatomySource.ATLAS,
             brain_volume_ml=round(brain_ml, 1),
@@ -101,37 +149,34 @@ def _make_detection(
     )
 
 
-def choose_detector(settings: DetectionSettings) -> Detector:
-    """Return the detector of some settings; the statistical one where networks cannot run."""
-    if settings.detector is DetectorName.STATISTICAL or not networks_available():
+def choose_method(settings: DetectionSettings) -> DetectionMethod:
+    """Return the method of some settings, with its network loaded.
+
+    Raises:
+        BadSettings: no such device.
+    """
+    if settings.detector is DetectorName.STATISTICAL:
         return StatisticalDetector()
     from .network_detector import NetworkDetector
 
     return NetworkDetector.from_settings(settings)
 
 
-def networks_available() -> bool:
-    """Return whether the packages that networks need are installed."""
-    return all(find_spec(name) for name in NETWORK_PACKAGES)
+def anatomy_predictor(settings: DetectionSettings | None = None) -> AnatomyPredictor | None:
+    """Return the anatomy network of some settings, or None for the atlas alone.
 
-
-def anatomy_predictor(
-    source: AnatomySource = AnatomySource.NETWORK,
-) -> AnatomyPredictor | None:
-    """Return the anatomy network, or None for the atlas alone and where networks cannot run."""
-    if source is AnatomySource.ATLAS or not networks_available():
+    Raises:
+        BadSettings: no such device.
+    """
+    settings = settings or DetectionSettings()
+    if settings.anatomy is AnatomySource.ATLAS:
         return None
-    return _load_anatomy_predictor()
+    from ..network.anatomy import load_anatomy_predictor
+
+    return load_anatomy_predictor(settings.device, settings.threads)
 
 
-@lru_cache(maxsize=1)
-def _load_anatomy_predictor() -> AnatomyPredictor:
-    from ..network.anatomy import anatomy_predictor, load_anatomy_network
-
-    return anatomy_predictor(load_anatomy_network())
-
-
-def find_warnings(study: Study, settings: DetectionSettings, brain_ml: float) -> tuple[str, ...]:
+def find_warnings(study: Study, brain_ml: float) -> tuple[str, ...]:
     """Return one sentence for everything that the reader of the report should know."""
     warnings = []
     low, high = USUAL_BRAIN_ML
@@ -145,15 +190,4 @@ def find_warnings(study: Study, settings: DetectionSettings, brain_ml: float) ->
             "Without a FLAIR this detector misses most lesions and may mark fluid instead: add one "
             "if there is any."
         )
-    if not networks_available():
-        if settings.anatomy is AnatomySource.NETWORK:
-            warnings.append(
-                "Without PyTorch and MONAI an atlas alone finds the brain, which is less exact: "
-                "install them, see the README."
-            )
-        if settings.detector is not DetectorName.STATISTICAL:
-            warnings.append(
-                "Without PyTorch and MONAI the statistical detector replaces the network: install "
-                "them, see the README."
-            )
     return tuple(warnings)

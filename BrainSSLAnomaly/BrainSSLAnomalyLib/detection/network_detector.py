@@ -4,26 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..core.grid import Grid
 from ..core.progress import FractionCallback, Progress, StageClock, ignore_fraction
-from ..core.resampling import resample
 from ..core.results import MapName, NetworkInput
 from ..core.settings import (
     DetectionSettings,
     DetectorName,
-    Device,
-    ExplanationMethod,
-    ExplanationStage,
     ScoreName,
 )
 from ..core.study import Modality, Volume
-from ..network.gradcam import attention_map, class_activation_map
-from ..network.hybrid import CHANNELS, MAX_INTENSITY, MIN_INTENSITY
+from ..network.channels import CHANNELS, stack_channels
 from ..network.inference import IDENTITY, TEST_TIME, Prediction, predict_volume
 from ..network.model import Model, load_model
 from ..preparation import PreparedStudy
@@ -33,13 +26,14 @@ from ..scoring.fusion import fusion
 from ..scoring.normative_z import median_filter
 from ..scoring.reconstruction_error import absolute_error, squared_error, structural_error
 from ..scoring.region_trimming import anomaly_score
-from .detector import ScoreMaps
+from .explain import activation_map, from_network_grid
+from .method import ScoreMaps
 from .statistics import compute_zscores, peak_level, scored_voxels, statistical_scores
 
 PREDICT, SCORE, EXPLAIN = "Predicting anomalies", "Scoring", "Explaining"
 
 EXPLAINED_SCORE = 0.5
-"""Anomaly scores above this are the target of the Grad-CAM of a whole scan."""
+"""Anomaly scores above this are the target of the activation map of a whole scan."""
 
 MAPPED_SCORES = (ScoreName.L1, ScoreName.COSINE)
 """Scores that become maps of a detection."""
@@ -60,7 +54,8 @@ class NetworkDetector:
         model: network and what belongs to it.
         score_name: which of its scores becomes the anomaly score.
         test_time: average over augmentations.
-        explain: compute Grad-CAM, and keep the input for later explanations.
+        fast: predict slices of one orientation only.
+        explain: compute a class activation map, and keep the input for later explanations.
     """
 
     name = DetectorName.HYBRID
@@ -71,10 +66,12 @@ class NetworkDetector:
         *,
         score_name: ScoreName = ScoreName.FUSED,
         test_time: bool = False,
+        fast: bool = False,
         explain: bool = True,
     ) -> None:
         self.score_name = score_name
-        self._model, self._test_time, self._explain = model, test_time, explain
+        self._model, self._explain = model, explain
+        self._test_time, self._fast = test_time, fast
 
     @classmethod
     def from_settings(cls, settings: DetectionSettings) -> NetworkDetector:
@@ -84,14 +81,15 @@ class NetworkDetector:
             BadSettings: no such device.
         """
         return cls(
-            _shipped_model(settings.device),
+            load_model(settings.device, size=settings.network, threads=settings.threads),
             score_name=settings.score,
             test_time=settings.test_time,
+            fast=settings.fast,
             explain=settings.explain,
         )
 
     def score(self, prepared: PreparedStudy, progress: Progress) -> ScoreMaps:
-        """Return the scores of a study; see `Detector`."""
+        """Return the scores of a study; see `DetectionMethod`."""
         clock = StageClock(progress, {PREDICT: 0.75, SCORE: 0.1, EXPLAIN: 0.15})
         modalities = tuple(prepared.images)
         needed = scores_needed(self.score_name, modalities)
@@ -100,6 +98,7 @@ class NetworkDetector:
                 prepared,
                 self._model,
                 test_time=self._test_time,
+                fast=self._fast,
                 latent=[name for name in needed if name in LATENT_SCORES],
                 progress=lambda fraction: progress(PREDICT, 0.75 * fraction),
             )
@@ -113,31 +112,30 @@ class NetworkDetector:
                 values = scores[self.score_name]
             table = exceedance_table(modalities, self.score_name)
             score = anomaly_score(values, scored_voxels(prepared), table, self.score_name)
-            maps = network_maps(predicted, scores)
+            maps = maps_on_whole_grid(prepared, network_maps(predicted, scores))
+            whole_score = prepared.on_whole_grid(score)
+            whole_zscores = {m: prepared.on_whole_grid(z) for m, z in zscores.items()}
+            p_value = table.p_value(peak_level(prepared, values))
         with clock.stage(EXPLAIN):
             if self._explain:
-                maps[MapName.GRADCAM] = gradcam(
+                heat = activation_map(
                     predicted.input,
                     predicted.brain,
                     Volume(score > EXPLAINED_SCORE, prepared.box_grid.affine),
                     self._model,
                     progress=lambda fraction: progress(EXPLAIN, 0.85 + 0.15 * fraction),
                 )
+                maps[MapName.GRADCAM] = prepared.on_whole_grid(heat)
         progress(EXPLAIN, 1.0)
         return ScoreMaps(
-            anomaly_score=prepared.on_whole_grid(score),
-            zscores={m: prepared.on_whole_grid(z) for m, z in zscores.items()},
-            scan_p_value=table.p_value(peak_level(prepared, values)),
+            anomaly_score=whole_score,
+            zscores=whole_zscores,
+            scan_p_value=p_value,
             healthy_scans=table.scans,
-            maps=maps_on_whole_grid(prepared, maps),
+            maps=maps,
             network_input=predicted.input if self._explain else None,
-            seconds=clock.seconds,
+            times=clock.times,
         )
-
-
-@lru_cache(maxsize=1)
-def _shipped_model(device: Device) -> Model:
-    return load_model(device)
 
 
 @dataclass(frozen=True)
@@ -164,23 +162,7 @@ class StudyPrediction:
 
     def on_box(self, array: NDArray) -> NDArray[np.float32]:
         """Return an array of the network's grid on the box of the brain."""
-        return _from_network_grid(array, self.input, self.prepared.box_grid)
-
-
-def stack_channels(
-    given: NetworkInput,
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return the images as channels of the network.
-
-    Returns:
-        Images (m, k, j, i) with all `CHANNELS`, clipped to the range of the network; and (m,) 1
-        for the modalities that are there, else 0.
-    """
-    images = np.zeros((len(CHANNELS), *given.grid.shape), np.float32)
-    for modality, image in given.images.items():
-        images[CHANNELS.index(modality)] = np.clip(image, MIN_INTENSITY, MAX_INTENSITY)
-    present = np.array([float(m in given.images) for m in CHANNELS], np.float32)
-    return images, present
+        return from_network_grid(array, self.input, self.prepared.box_grid)
 
 
 def predict_study(
@@ -189,6 +171,7 @@ def predict_study(
     modalities: tuple[Modality, ...] | None = None,
     *,
     test_time: bool = False,
+    fast: bool = False,
     latent: Collection[ScoreName] = (ScoreName.COSINE,),
     progress: FractionCallback = ignore_fraction,
 ) -> StudyPrediction:
@@ -199,16 +182,17 @@ def predict_study(
         model: network and embeddings of healthy patches.
         modalities: those to use; all by default.
         test_time: average over augmentations.
+        fast: predict slices of the first orientation only.
         latent: distances between embeddings to compute.
         progress: receives the fraction done; may raise to stop.
     """
     given = network_input(prepared, modalities)
     images, present = stack_channels(given)
     prediction = predict_volume(
-        model.network,
+        model.engine,
         images,
         present,
-        given.axes,
+        given.axes[:1] if fast else given.axes,
         augmentations=TEST_TIME if test_time else (IDENTITY,),
         distances={name.value: model.healthy_patches.distance(name) for name in latent},
         progress=progress,
@@ -285,117 +269,6 @@ def maps_on_whole_grid(
     healthy = prepared.reference.array.astype(np.float32)
     healthy[prepared.box] = maps[MapName.RECONSTRUCTION]
     return {**whole, MapName.RECONSTRUCTION: healthy}
-
-
-def gradcam(
-    given: NetworkInput,
-    brain: NDArray[np.bool_],
-    target: Volume,
-    model: Model,
-    *,
-    stage: ExplanationStage = ExplanationStage.DECODER,
-    method: ExplanationMethod = ExplanationMethod.GRADCAM,
-    progress: FractionCallback = ignore_fraction,
-) -> NDArray[np.float32]:
-    """Return the Grad-CAM of the anomaly logit of some voxels.
-
-    Args:
-        given: what the network predicted from.
-        brain: (k, j, i) bool on the grid of the input.
-        target: bool or weights, on a grid of the patient.
-        model: that of the prediction.
-        stage: of the network, whose features are used.
-        method: how gradients become weights.
-        progress: receives the fraction done; may raise to stop.
-
-    Returns:
-        (k, j, i) float32 on the grid of ``target``, 0 to 1, 1 being its strongest place: maps of
-        two targets cannot be compared.
-    """
-    images, present = stack_channels(given)
-    heat = class_activation_map(
-        model.network,
-        images,
-        present,
-        _to_network_grid(target, given),
-        axis=given.axes[0],
-        stage=stage,
-        method=method,
-        progress=progress,
-    )
-    return np.clip(_from_network_grid(heat * brain, given, target.grid), 0, 1)
-
-
-def gradcam_of_finding(
-    given: NetworkInput,
-    brain: Volume,
-    target: NDArray,
-    model: Model,
-    progress: FractionCallback = ignore_fraction,
-) -> NDArray[np.float32]:
-    """Return the `gradcam` of one finding from a saved input, without preparing the scans again.
-
-    Args:
-        given: from the detection.
-        brain: (k, j, i) bool on the grid of the reference.
-        target: (k, j, i) bool on that grid, the finding.
-        model: that of the detection.
-        progress: receives the fraction done; may raise to stop.
-
-    Returns:
-        (k, j, i) float32 on the grid of the reference, 0 to 1.
-    """
-    inside = brain_on(given.grid, brain)
-    volume = brain.with_array(np.asarray(target))
-    heat = gradcam(given, inside, volume, model, progress=progress)
-    masked: NDArray[np.float32] = heat * (brain.array > 0)
-    return masked
-
-
-def attention(
-    given: NetworkInput,
-    brain: NDArray[np.bool_],
-    target: Volume,
-    model: Model,
-    progress: FractionCallback = ignore_fraction,
-) -> NDArray[np.float32]:
-    """Return what the transformer attends to from the patches of some voxels.
-
-    Args:
-        given: what the network predicted from.
-        brain: (k, j, i) bool on the grid of the input.
-        target: bool or weights, on a grid of the patient.
-        model: that of the prediction.
-        progress: receives the fraction done; may raise to stop.
-
-    Returns:
-        (k, j, i) float32 on the grid of ``target``: 1 is the attention to a patch if all patches of
-        the slice were attended to alike; 0 on slices without the target.
-    """
-    axis, patch = given.axes[0], model.network.multiple
-    images, present = stack_channels(given)
-    weight = np.moveaxis(_to_network_grid(target, given), axis, 0)
-    slices = np.moveaxis(images, axis + 1, 0)
-    shares: NDArray[np.float32] = np.zeros(weight.shape, np.float32)
-    chosen = np.flatnonzero(weight.any((1, 2)))
-    for n, at in enumerate(chosen):
-        shares[at] = attention_map(model.network, slices[at], present, weight[at])
-        progress((n + 1) / len(chosen))
-    height, width = shares.shape[1], shares.shape[2]
-    shares *= -(-height // patch) * -(-width // patch)  # number of patches of a slice
-    return _from_network_grid(np.moveaxis(shares, 0, axis) * brain, given, target.grid)
-
-
-def _to_network_grid(target: Volume, given: NetworkInput) -> NDArray[np.float32]:
-    """Return a target on the grid of the input; however small, some of it stays."""
-    volume = target.with_array(np.asarray(target.array, np.float32))
-    weight = resample(volume, given.grid)
-    kept: NDArray[np.float32] = weight * (weight > min(0.5, float(weight.max()) / 2))
-    return kept
-
-
-def _from_network_grid(array: NDArray, given: NetworkInput, grid: Grid) -> NDArray[np.float32]:
-    return resample(Volume(np.asarray(array, np.float32), given.affine), grid)
 
 
 def _apply_to_reference(

@@ -7,7 +7,7 @@ from ..core.settings import DetectorName, ScoreName
 from ..preparation import PreparedStudy
 from ..scoring.exceedance import exceedance_table
 from ..scoring.region_trimming import anomaly_score
-from .detector import ScoreMaps
+from .method import ScoreMaps
 from .statistics import compute_deviation, compute_zscores, peak_level, scored_voxels
 
 SCORE = "Scoring"
@@ -20,7 +20,7 @@ class StatisticalDetector:
     score_name = ScoreName.STATISTICAL
 
     def score(self, prepared: PreparedStudy, progress: Progress) -> ScoreMaps:
-        """Return the scores of a study; see `Detector`."""
+        """Return the scores of a study; see `DetectionMethod`."""
         clock = StageClock(progress, {SCORE: 1.0})
         with clock.stage(SCORE):
             zscores = compute_zscores(prepared)
@@ -33,5 +33,5 @@ class StatisticalDetector:
             zscores={m: prepared.on_whole_grid(z) for m, z in zscores.items()},
             scan_p_value=table.p_value(peak_level(prepared, deviation)),
             healthy_scans=table.scans,
-            seconds=clock.seconds,
+            times=clock.times,
         )

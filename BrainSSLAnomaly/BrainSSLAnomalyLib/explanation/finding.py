@@ -1,8 +1,8 @@
-"""Explanations of single findings, from the scans that they were found in."""
+"""Explanations of single findings, from what the network predicted from."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from ..core.errors import BadSettings
 from ..core.progress import FractionCallback, Progress, ignore_progress
-from ..core.results import Detection, MapName, Segmentation
+from ..core.results import Detection, MapName, NetworkInput, Segmentation
 from ..core.settings import DetectionSettings, ExplanationMethod, ExplanationStage
-from ..core.study import Study, Volume
-from ..detection.detect import anatomy_predictor, networks_available
-from ..preparation import PreparedStudy, prepare
+from ..core.study import Study
+from ..detection.detect import anatomy_predictor
+from ..preparation import prepare
 
 if TYPE_CHECKING:
     from ..network.model import Model
@@ -54,36 +54,37 @@ class Explanation:
 
 
 def explain_findings(
-    study: Study,
     detection: Detection,
     segmentation: Segmentation,
     numbers: Sequence[int],
     settings: DetectionSettings,
     *,
+    find_study: Callable[[], Study],
     stage: ExplanationStage = ExplanationStage.DECODER,
-    method: ExplanationMethod = ExplanationMethod.GRADCAM,
+    method: ExplanationMethod = ExplanationMethod.LAYERCAM,
     model: Model | None = None,
     progress: Progress = ignore_progress,
 ) -> Iterator[Explanation]:
     """Explain each of some findings by the network, whichever detector has found them.
 
-    The target of Grad-CAM is the network's own anomaly logit, mean of the finding: where a finding
+    The target of the map is the network's own anomaly logit, mean of the finding: where a finding
     came from another score, the map shows what the network responds to, not why that score was
     high.
 
     Args:
-        study: the scans that were detected in.
-        detection: with the maps of the study.
+        detection: with the maps of the study, and what the network predicted from.
         segmentation: with the findings.
         numbers: of the findings to explain.
-        settings: of the detection: the scans are prepared in the same way.
+        settings: of the detection.
+        find_study: returns the scans; called only where the network has not predicted yet, since
+            they must be prepared then.
         stage: of the network, whose features are used.
         method: how gradients become weights.
         model: the shipped one by default, on the device of the settings.
         progress: receives the stage and the fraction done; may raise `Cancelled`.
 
     Raises:
-        BadSettings: there is no such finding, or no PyTorch.
+        BadSettings: there is no such finding.
     """
     known = [f.number for f in segmentation.findings]
     unknown = [n for n in numbers if n not in known]
@@ -91,46 +92,38 @@ def explain_findings(
         lower = "lower the threshold with segment first"
         next_step = f"choose one from 1 to {len(known)}" if known else lower
         raise BadSettings(f"there is no finding {unknown[0]}", next_step)
-    if not networks_available():
-        raise BadSettings("explanations need PyTorch and MONAI", "install them, see the README")
-    explainer = _Explainer(study, detection, settings, stage, method, model, progress)
+    explainer = _Explainer(detection, settings, find_study, stage, method, model, progress)
     return explainer.explain(segmentation, numbers)
 
 
 @dataclass(frozen=True)
 class _Explainer:
-    """Explain findings of one study; prepares it once, when the first is explained."""
+    """Explain findings of one study; prepares it at most once, when the first is explained."""
 
-    study: Study
     detection: Detection
     settings: DetectionSettings
+    find_study: Callable[[], Study]
     stage: ExplanationStage
     method: ExplanationMethod
     model: Model | None
     progress: Progress
 
     def explain(self, segmentation: Segmentation, numbers: Sequence[int]) -> Iterator[Explanation]:
-        from ..detection.network_detector import attention, gradcam
+        from ..detection.explain import activation_map, attention
         from ..network.model import load_model
-        from ..preparation.network_grid import brain_on, network_input
+        from ..preparation.network_grid import brain_on
 
         if not numbers:
             return
-        model = self.model or load_model(self.settings.device)  # first, since it may be missing
-        prepared = prepare(
-            self.study,
-            predictor=anatomy_predictor(self.settings.anatomy),
-            correct_bias=self.settings.correct_bias,
-            progress=lambda stage, fraction: self.progress(stage, _PREPARED * fraction),
-        )
-        maps = self._reconstruction_maps(prepared, model)
-        given = network_input(prepared)
-        brain = brain_on(given.grid, prepared.box_volume(prepared.brain))
+        self.progress("Loading the networks", 0.0)
+        model = self.model or load_model(self.settings.device, threads=self.settings.threads)
+        given, maps = self._input_and_maps(model)
+        mask = self.detection.reference.with_array(self.detection.brain_mask)
+        brain, inside = brain_on(given.grid, mask), self.detection.brain_mask
         for n, number in enumerate(numbers):
             report = self._reporter(n, len(numbers))
-            is_target = (segmentation.labels == number)[prepared.box]
-            target = Volume(is_target, prepared.box_grid.affine)
-            heat = gradcam(
+            target = mask.with_array(segmentation.labels == number)
+            heat = activation_map(
                 given,
                 brain,
                 target,
@@ -139,38 +132,39 @@ class _Explainer:
                 method=self.method,
                 progress=partial(_report_part, report, 0.0, 0.7),
             )
-            shares = attention(
-                given,
-                brain,
-                target,
-                model,
-                partial(_report_part, report, 0.7, 0.3),
-            )
+            shares = attention(given, brain, target, model, partial(_report_part, report, 0.7, 0.3))
             yield Explanation(
                 number=number,
                 axis=given.axes[0],
-                gradcam=prepared.on_whole_grid(heat),
-                attention=prepared.on_whole_grid(shares),
+                gradcam=heat * inside,
+                attention=shares * inside,
                 maps=maps,
                 version=model.version,
             )
 
     def _reporter(self, n: int, count: int) -> FractionCallback:
+        start = 0.0 if self.detection.network_input is not None else _PREDICTED
+
         def report(fraction: float) -> None:
-            done = _PREDICTED + (1 - _PREDICTED) * (n + fraction) / count
-            self.progress("Explaining", done)
+            self.progress("Explaining", start + (1 - start) * (n + fraction) / count)
 
         return report
 
-    def _reconstruction_maps(
-        self, prepared: PreparedStudy, model: Model
-    ) -> dict[MapName, NDArray[np.float32]]:
-        """Return reconstruction and error; predicted now where another detector has run."""
+    def _input_and_maps(
+        self, model: Model
+    ) -> tuple[NetworkInput, Mapping[MapName, NDArray[np.float32]]]:
+        """Return the network's input with reconstruction and error, predicted now if need be."""
+        maps, given = self.detection.maps, self.detection.network_input
+        if given is not None and all(name in maps for name in _RECONSTRUCTION_MAPS):
+            return given, {name: maps[name] for name in _RECONSTRUCTION_MAPS}
         from ..detection import network_detector as detector
 
-        maps = self.detection.maps
-        if all(name in maps for name in _RECONSTRUCTION_MAPS):
-            return {name: maps[name] for name in _RECONSTRUCTION_MAPS}
+        prepared = prepare(
+            self.find_study(),
+            predictor=anatomy_predictor(self.settings),
+            correct_bias=self.settings.correct_bias,
+            progress=lambda stage, fraction: self.progress(stage, _PREPARED * fraction),
+        )
 
         def report(fraction: float) -> None:
             done = _PREPARED + (_PREDICTED - _PREPARED) * fraction
@@ -178,9 +172,8 @@ class _Explainer:
 
         predicted = detector.predict_study(prepared, model, progress=report)
         scores = detector.network_scores(predicted, {}, detector.MAPPED_SCORES)
-        on_box = detector.network_maps(predicted, scores)
-        whole = detector.maps_on_whole_grid(prepared, on_box)
-        return {name: whole[name] for name in _RECONSTRUCTION_MAPS}
+        whole = detector.maps_on_whole_grid(prepared, detector.network_maps(predicted, scores))
+        return predicted.input, {name: whole[name] for name in _RECONSTRUCTION_MAPS}
 
 
 def _report_part(report: FractionCallback, start: float, share: float, fraction: float) -> None:

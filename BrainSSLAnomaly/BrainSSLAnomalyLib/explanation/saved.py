@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,7 +31,7 @@ def explain_results(
     number: int | None = None,
     *,
     stage: ExplanationStage = ExplanationStage.DECODER,
-    method: ExplanationMethod = ExplanationMethod.GRADCAM,
+    method: ExplanationMethod = ExplanationMethod.LAYERCAM,
     device: Device = Device.AUTO,
     scans: Sequence[Path] = (),
     model: Model | None = None,
@@ -44,7 +45,8 @@ def explain_results(
         stage: as for `explain_findings`.
         method: as for `explain_findings`.
         device: where the network runs.
-        scans: further places of the scans, files or folders.
+        scans: further places of the scans, files or folders, for results without the network's
+            input: these are prepared anew.
         model: as for `explain_findings`.
         progress: as for `explain_findings`.
 
@@ -53,18 +55,18 @@ def explain_results(
 
     Raises:
         BadResults: incomplete or damaged results, or missing scans.
-        BadSettings: there is no such finding, or no PyTorch.
+        BadSettings: there is no such finding, or no such device.
     """
     saved = read_results(folder)
     detection, segmentation = saved.detection, segment(saved.detection, saved.settings)
     provenance = detection.provenance
     settings = provenance.settings if provenance is not None else DetectionSettings()
     explanations = explain_findings(
-        locate_scans(detection, folder, scans),
         detection,
         segmentation,
         [f.number for f in segmentation.findings] if number is None else [number],
         replace(settings, device=device),
+        find_study=partial(locate_scans, detection, folder, scans),
         stage=stage,
         method=method,
         model=model,
@@ -90,14 +92,13 @@ def _write(
     finding = next(f for f in segmentation.findings if f.number == explanation.number)
     name = f"finding_{finding.number:02d}"
     map_name, grid = f"{name}_{method.value}_{stage.value}", detection.reference
-    method_title = "HiResCAM" if method is ExplanationMethod.HIRESCAM else "Grad-CAM"
     picture = explanation_figure(
         replace(detection, maps=explanation.maps),
         replace(segmentation, mask=segmentation.labels == finding.number),
         explanation.axis,
         explanation.gradcam,
         explanation.attention,
-        (method_title, stage.value),
+        (method.words, stage.value),
     )
     record = {
         "use": RESEARCH_USE,

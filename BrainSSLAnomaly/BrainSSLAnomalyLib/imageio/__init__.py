@@ -14,6 +14,7 @@ from .results import (
     write_detection,
     write_results,
     write_segmentation,
+    write_times,
 )
 
 __all__ = [
@@ -31,5 +32,6 @@ __all__ = [
     "write_detection",
     "write_results",
     "write_segmentation",
+    "write_times",
     "write_volume",
 ]

@@ -14,13 +14,14 @@ COMPRESSION = 1
 """Level of gzip: the fastest; higher levels save little on maps."""
 
 
-def write_volume(path: Path, volume: Volume, dtype: DTypeLike) -> None:
+def write_volume(path: Path, volume: Volume, dtype: DTypeLike, *, step: float = 1.0) -> None:
     """Write a NIfTI-1 file, compressed if its name ends in ``.gz``.
 
     Args:
         path: of the file; its folder must exist.
         volume: to write.
         dtype: of the voxels in the file.
+        step: what the file counts in: for values between whole numbers of an integer type.
 
     Raises:
         OSError: it cannot be written; an older file is as it was.
@@ -28,7 +29,11 @@ def write_volume(path: Path, volume: Volume, dtype: DTypeLike) -> None:
     from nibabel.nifti1 import Nifti1Image
     from nibabel.openers import Opener
 
-    image = Nifti1Image(np.asarray(volume.array).T.astype(dtype), volume.affine)
+    array = np.asarray(volume.array)
+    stored = array if step == 1.0 else np.round(array / step)
+    image = Nifti1Image(stored.T.astype(dtype), volume.affine)
+    if step != 1.0:
+        image.header.set_slope_inter(step, 0.0)
     image.header.set_xyzt_units("mm")
     image.set_qform(volume.affine, 1, strip_shears=True)
     image.set_sform(volume.affine, 1)

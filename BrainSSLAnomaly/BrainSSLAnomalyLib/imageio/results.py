@@ -18,10 +18,12 @@ import numpy as np
 from ..core.anatomy import PatientAnatomy
 from ..core.errors import BadResults, BrainSSLAnomalyError, ResultsExist
 from ..core.files import move_into, write_text
+from ..core.progress import StageTime
 from ..core.records import (
     detection_from_record,
     detection_to_record,
     segmentation_from_dict,
+    times_to_record,
     to_dict,
 )
 from ..core.results import Detection, MapName, NetworkInput, Segmentation
@@ -37,6 +39,9 @@ RESULT_FILE = "result.json"
 EXPLANATIONS = "explanations"
 """Folder inside the results, with files whose names begin with ``finding_``."""
 RESEARCH_USE = "Research use only, not for diagnosis."
+
+INPUT_STEP = 1 / 256
+"""Of the network's input in the file, in SD: far below the noise of a scan."""
 
 _KNOWN = (
     "anomaly_score.nii.gz",
@@ -148,15 +153,12 @@ def write_results(
     write_segmentation(folder, detection.reference, segmentation, settings, record)
 
 
-def write_detection(
-    folder: Path, detection: Detection, *, with_input: bool = False
-) -> dict[str, Any]:
-    """Write the detection of the results: maps and ``result.json``.
+def write_detection(folder: Path, detection: Detection) -> dict[str, Any]:
+    """Write the detection of the results: maps, the network's input and ``result.json``.
 
     Args:
         folder: of the results.
         detection: its maps are written.
-        with_input: also write what the network predicted from, on its own grid.
 
     Returns:
         The content of ``result.json``.
@@ -188,12 +190,12 @@ def write_detection(
         "written": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         **detection_to_record(detection),
     }
-    if with_input and detection.network_input is not None:
+    if detection.network_input is not None:
         given = detection.network_input
         record["network_input_axes"] = list(given.axes)
         for modality, image in given.images.items():
             path = folder / f"network_input_{modality.key}.nii.gz"
-            write_volume(path, Volume(image, given.affine), np.float32)
+            write_volume(path, Volume(image, given.affine), np.int16, step=INPUT_STEP)
     _write_record(folder, record)
     return record
 
@@ -228,6 +230,22 @@ def write_segmentation(
         "findings": [_to_json(asdict(f)) for f in segmentation.findings],
     }
     _write_record(folder, content)
+
+
+def write_times(folder: Path, times: Mapping[str, StageTime], peak_memory_mb: float | None) -> None:
+    """Put the times of all stages and the memory that they took into ``result.json``.
+
+    Args:
+        folder: of the results.
+        times: of each stage; no second counts twice.
+        peak_memory_mb: the most memory used, or None where unknown.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    record = json.loads((folder / RESULT_FILE).read_text(encoding="utf-8"))
+    memory = None if peak_memory_mb is None else round(peak_memory_mb)
+    _write_record(folder, {**record, **times_to_record(times), "peak_memory_mb": memory})
 
 
 def _write_record(folder: Path, record: Mapping[str, Any]) -> None:
@@ -319,7 +337,9 @@ def _read_network_input(folder: Path, record: Mapping[str, Any]) -> NetworkInput
     if not volumes or axes is None:
         return None
     first = next(iter(volumes.values()))
-    images = {m: first.with_array(volume.array).array for m, volume in volumes.items()}
+    images = {
+        m: first.with_array(volume.array).array.astype(np.float32) for m, volume in volumes.items()
+    }
     return NetworkInput(images, first.affine, tuple(int(axis) for axis in axes))
 
 

@@ -108,5 +108,5 @@ def run_detection(scratch: Path, results: Path, progress: Progress) -> None:
     detection = detect_with_fallback(Study(scans), request.settings, report)
     progress("Writing", _DETECTED)
     with results_folder(results, overwrite=True) as stage:
-        write_detection(stage, detection, with_input=True)
+        write_detection(stage, detection)
         progress("Done", 1.0)

@@ -93,7 +93,7 @@ def run_explanation(scratch: Path, results: Path, progress: Progress) -> None:
     request = read_explanation_request(scratch)
     progress("Loading the network", 0.05)
     from ..detection.device_fallback import gpu_else_cpu
-    from ..detection.network_detector import gradcam_of_finding
+    from ..detection.explain import activation_map_of_finding
     from ..network.model import load_model
 
     def report(fraction: float) -> None:
@@ -102,7 +102,7 @@ def run_explanation(scratch: Path, results: Path, progress: Progress) -> None:
     def compute(device: Device) -> NDArray[np.float32]:
         model = load_model(device)
         given, brain, target = request.network_input, request.brain, request.target
-        return gradcam_of_finding(given, brain, target, model, report)
+        return activation_map_of_finding(given, brain, target, model, progress=report)
 
     heat, warning = gpu_else_cpu(compute, request.device)
     if warning:

@@ -1,98 +1,56 @@
-"""The anatomy network: brain and structures in one scan of any contrast."""
+"""The anatomy network as a function of arrays: brain and structures in one scan of any contrast."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
 
-from ..core.anatomy import STRUCTURE_SPACING_MM, Structure
-from .bundle import load_weights
+from ..core.settings import Device
+from .bundle import load_arrays, load_graph
+from .device import runs_on_gpu
 
 BUNDLE = "AnatomyModel"
-MULTIPLE = 16
-MIN_VOXELS = 64
-"""Along an axis there must be a multiple of the first, and at least the second number of voxels."""
+GRAPH = "predict"
 
-FINE = 12
-"""Features of each voxel that the coarse network gives to the fine grid."""
-
-
-class AnatomyNetwork(nn.Module):
-    """Segment brain structures in a scan of any contrast.
-
-    MONAI's U-Net (Ronneberger et al., MICCAI 2015) on a grid of 4 mm, into whose channels the 2 mm
-    voxels are folded, and one convolution beside the scan itself back to 2 mm: far quicker than a
-    U-Net at 2 mm. A second channel holds how far to the right of the middle every voxel lies, since
-    nothing else distinguishes left from right. Instance normalisation; 1.9 M weights.
-    """
-
-    def __init__(self) -> None:
-        from monai.networks.blocks import Convolution, SubpixelUpsample
-        from monai.networks.nets import BasicUNet
-
-        super().__init__()
-        self.body = BasicUNet(
-            3, 9, 8 * FINE, features=(32, 32, 64, 80, 96, 32), upsample="nontrainable"
-        )
-        self.fine = SubpixelUpsample(3, 8 * FINE, FINE, conv_block=None, apply_pad_pool=False)
-        self.last = Convolution(3, FINE + 1, 16, kernel_size=3, act="LEAKYRELU", norm="INSTANCE")
-        self.logits = nn.Conv3d(16, len(Structure), 1)
-
-    def forward(self, scan: Tensor) -> Tensor:
-        """Return the logits of each `Structure`.
-
-        Args:
-            scan: (b, 1, k, j, i) with its median near 1; axes are multiples of 16, at least 64.
-
-        Returns:
-            (b, 18, k, j, i).
-        """
-        folded = torch.cat(
-            [scan[:, :, a::2, b::2, c::2] for a in (0, 1) for b in (0, 1) for c in (0, 1)], 1
-        )
-        width = folded.shape[-1]
-        position = torch.arange(width, device=scan.device, dtype=scan.dtype)
-        right = (position - (width - 1) / 2) * 2 * STRUCTURE_SPACING_MM / 100
-        coarse = self.body(torch.cat([folded, right.expand_as(folded[:, :1])], 1))
-        logits: Tensor = self.logits(self.last(torch.cat([self.fine(coarse), scan], 1)))
-        return logits
+Array = NDArray[np.float32]
+WindowPredictor = Callable[[Array], Array]
+"""Maps a window (k, j, i) of 2 mm voxels, with the median of the head near 1, to (18, k, j, i)
+probabilities of every `Structure`."""
 
 
-def load_anatomy_network(bundle: str = BUNDLE) -> AnatomyNetwork:
-    """Return the shipped network in evaluation mode.
+@lru_cache(maxsize=2)
+def load_anatomy_predictor(
+    device: Device = Device.AUTO, threads: int = 0, bundle: str = BUNDLE
+) -> WindowPredictor:
+    """Return the shipped network as `preparation` needs it, loaded once for the same arguments.
+
+    On the processor its window has the size of training, 96 × 96 × 80 voxels; on a GPU any multiple
+    of 16 from 64 on.
+
+    Args:
+        device: where it runs.
+        threads: of the processor; all that there are if 0.
+        bundle: name of the folder in ``Resources``.
 
     Raises:
         FileNotFoundError: the installation is incomplete.
-        DamagedModel: the weights are not those of the bundle.
+        DamagedModel: a file is not that of the bundle.
+        BadSettings: no such device.
     """
-    network = AnatomyNetwork()
-    load_weights(network, bundle)
-    return network.eval()
+    if runs_on_gpu(device):
+        from .anatomy_network import load_anatomy_network, torch_predictor
 
+        return torch_predictor(load_anatomy_network(bundle).to("cuda"))
+    from .onnx_engine import open_session
 
-def anatomy_predictor(
-    network: nn.Module,
-) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
-    """Return the network as a function of arrays, as `preparation` needs it.
+    session = open_session(load_graph(bundle, GRAPH), load_arrays(bundle), threads=threads)
 
-    Returns:
-        Function from (k, j, i) intensities with their median near 1, on canonical voxels of 2 mm,
-        to (18, k, j, i) probabilities of every `Structure`.
-    """
-
-    def predict(scan: NDArray[np.float32]) -> NDArray[np.float32]:
-        k, j, i = scan.shape
-        missing = [max(MIN_VOXELS - n, -n % MULTIPLE) for n in scan.shape]
-        low, mid, left = (m // 2 for m in missing)  # padded alike on both sides
-        padded = np.pad(scan, [(m // 2, m - m // 2) for m in missing])
-        with torch.inference_mode():
-            logits = network(torch.from_numpy(padded)[None, None].float())[0]
-            inner = logits[:, low : low + k, mid : mid + j, left : left + i]
-            probability: NDArray[np.float32] = inner.softmax(0).numpy()
+    def predict(window: Array) -> Array:
+        scan = np.ascontiguousarray(window, np.float32)[None, None]
+        probability: Array = session.run(None, {"scan": scan})[0][0]
         return probability
 
     return predict

@@ -2,8 +2,7 @@
 
 A network gives each patch of 16 mm a unit-length embedding. Healthy ones are described by their
 mean, a Gaussian with shrunken covariance (Ledoit and Wolf, Journal of Multivariate Analysis 88
-(2004) 365), and a sample for a kernel density. It stands beside the network since it runs on its
-device.
+(2004) 365), and a sample for a kernel density.
 """
 
 from __future__ import annotations
@@ -11,13 +10,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import torch
-from torch import Tensor
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import logsumexp
 
 from ..core.settings import ScoreName
 
 CONCENTRATION = 20.0
 """Of the von Mises–Fisher kernel, which is a Gaussian kernel on the sphere."""
+
+Measure = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
@@ -30,33 +32,33 @@ class HealthyPatches:
         sample: (n, e), unit length.
     """
 
-    mean: Tensor
-    precision: Tensor
-    sample: Tensor
+    mean: NDArray[np.float32]
+    precision: NDArray[np.float32]
+    sample: NDArray[np.float32]
 
-    def to(self, device: torch.device) -> HealthyPatches:
-        """Return the same on a device."""
-        return HealthyPatches(
-            self.mean.to(device), self.precision.to(device), self.sample.to(device)
-        )
-
-    def distance(self, name: ScoreName) -> Callable[[Tensor], Tensor]:
+    def distance(self, name: ScoreName) -> Measure:
         """Return a function from embeddings (b, e, h, w) to distances (b, 1, h, w).
 
         Args:
             name: `EUCLIDEAN`, `COSINE`, `MAHALANOBIS` (in standard deviations) or `KDE` (minus the
                 log density, up to a constant).
         """
-        measures: dict[ScoreName, Callable[[Tensor], Tensor]] = {
-            ScoreName.EUCLIDEAN: lambda p: (p - self.mean).norm(dim=-1),
-            ScoreName.COSINE: lambda p: 1 - p @ (self.mean / self.mean.norm()),
+        measures: dict[ScoreName, Measure] = {
+            ScoreName.EUCLIDEAN: lambda p: np.linalg.norm(p - self.mean, axis=-1),
+            ScoreName.COSINE: lambda p: 1 - p @ (self.mean / np.linalg.norm(self.mean)),
             ScoreName.MAHALANOBIS: self._mahalanobis,
-            ScoreName.KDE: lambda p: -torch.logsumexp(CONCENTRATION * (p @ self.sample.T - 1), -1),
+            ScoreName.KDE: self._minus_log_density,
         }
         measure = measures[name]
-        return lambda patches: measure(patches.movedim(1, -1))[:, None]
+        return lambda patches: measure(np.moveaxis(patches, 1, -1))[:, None].astype(np.float32)
 
-    def _mahalanobis(self, patches: Tensor) -> Tensor:
+    def _mahalanobis(self, patches: NDArray[np.float32]) -> NDArray[np.float32]:
         away = patches - self.mean
         squared = ((away @ self.precision) * away).sum(-1)
-        return (squared / len(self.mean)).clamp(min=0).sqrt()
+        distance: NDArray[np.float32] = np.sqrt(np.maximum(squared / len(self.mean), 0))
+        return distance
+
+    def _minus_log_density(self, patches: NDArray[np.float32]) -> NDArray[np.float32]:
+        likeness = CONCENTRATION * (patches @ self.sample.T - 1)
+        density: NDArray[np.float32] = -logsumexp(likeness, axis=-1)
+        return density

@@ -1,85 +1,40 @@
-"""Explanations: Grad-CAM and HiResCAM of a finding's own score, and the transformer's attention.
+"""Explanations: class activation maps of a finding's own score, and the transformer's attention.
 
-The target of MONAI's Grad-CAM (Selvaraju et al., ICCV 2017) is one number: the mean anomaly logit
-of the voxels of a finding.
+The target of a map is one number: the mean anomaly logit of the voxels of a finding.
 """
 
 from __future__ import annotations
 
-import copy
-from typing import Any
+from collections.abc import Callable
 
 import numpy as np
-import torch
-from monai.visualize import GradCAM
 from numpy.typing import NDArray
-from torch import Tensor, nn
-from torch.nn import functional
 
 from ..core.progress import FractionCallback, ignore_fraction
 from ..core.settings import ExplanationMethod as Method
 from ..core.settings import ExplanationStage as Stage
-from .hybrid import HybridNetwork
+from .engine import SliceEngine
+from .inference import BATCH, pad_slices, upsample
 
-_MODULE = {Stage.CONVOLUTION: "encoder", Stage.TRANSFORMER: "context", Stage.DECODER: "decoder"}
-"""Name, or its start, of the module whose features are used."""
-
-
-class HiResCAM(GradCAM):
-    """Weigh every place by its own gradient (Draelos and Carin, arXiv:2011.08891, 2020)."""
-
-    def compute_map(  # type: ignore[override]  # as that of MONAI's GradCAM
-        self,
-        x: Any,
-        class_idx: Any = None,
-        retain_graph: Any = False,
-        layer_idx: Any = -1,
-        **kwargs: Any,
-    ) -> Any:
-        """Return the map, (b, 1, h, w)."""
-        _, features, gradients = self.nn_module(
-            x, class_idx=class_idx, retain_graph=retain_graph, **kwargs
-        )
-        return functional.relu((features[layer_idx] * gradients[layer_idx]).sum(1, keepdim=True))
-
-
-class _MeanLogit(nn.Module):
-    """Map slices to (b, 1): the mean anomaly logit of the target."""
-
-    def __init__(self, network: HybridNetwork) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, images: Tensor, present: Tensor, weight: Tensor) -> Tensor:
-        logit: Tensor = self.network(images, present).anomaly
-        weighted = (logit * weight).flatten(1).sum(1)
-        return (weighted / weight.flatten(1).sum(1).clamp(min=1e-6))[:, None]
-
-
-def _layer_name(network: HybridNetwork, stage: Stage) -> str:
-    stages = len(network.settings.features)
-    if stage is Stage.TRANSFORMER:
-        return f"network.{_MODULE[stage]}"
-    last = stages - 1 if stage is Stage.CONVOLUTION else stages - 2
-    return f"network.{_MODULE[stage]}.{last}"
+Array = NDArray[np.float32]
 
 
 def class_activation_map(
-    network: HybridNetwork,
-    images: NDArray[np.float32],
-    present: NDArray[np.float32],
+    engine: SliceEngine,
+    images: Array,
+    present: Array,
     target: NDArray,
     *,
     axis: int = 0,
     stage: Stage = Stage.DECODER,
-    method: Method = Method.GRADCAM,
-    batch: int = 8,
+    method: Method = Method.LAYERCAM,
+    batch: int = BATCH,
     progress: FractionCallback = ignore_fraction,
-) -> NDArray[np.float32]:
+) -> Array:
     """Return the class activation map of the anomaly logit of some voxels.
 
     Args:
-        network: with two spatial dimensions.
+        engine: runs the network.
         images: (m, k, j, i) normalised, all `CHANNELS`.
         present: (m,) 1 for the modalities that are there.
         target: (k, j, i) bool or weights, e.g. a finding; slices without it are left out.
@@ -92,68 +47,59 @@ def class_activation_map(
     Returns:
         (k, j, i) float32, 0 to 1, 1 being the strongest place in the whole volume.
     """
-    device = next(network.parameters()).device
-    own = copy.deepcopy(network).eval()  # hooks stay with the copy
-    camera = GradCAM if method is Method.GRADCAM else HiResCAM
-    cam = camera(_MeanLogit(own), _layer_name(own, stage), postprocessing=lambda x: x)
-    volume = torch.from_numpy(np.ascontiguousarray(images)).movedim(axis + 1, 0)
-    weight = torch.from_numpy(np.ascontiguousarray(target, np.float32)).movedim(axis, 0)[:, None]
-    there = torch.from_numpy(np.asarray(present, np.float32)).to(device)
-    out = torch.zeros_like(weight[:, 0])
-    chosen = torch.nonzero(weight.flatten(1).any(1)).flatten()
-    j, i = volume.shape[-2:]
-    more = (0, -i % own.multiple, 0, -j % own.multiple)
+    volume = np.moveaxis(images, axis + 1, 0)
+    weight = np.moveaxis(np.asarray(target, np.float32), axis, 0)[:, None]
+    out: Array = np.zeros(images.shape[1:], np.float32)
+    across = np.moveaxis(out, axis, 0)
+    chosen = np.flatnonzero(weight.any((1, 2, 3)))
     for first in range(0, len(chosen), batch):
         some = chosen[first : first + batch]
-        slices, about = (functional.pad(t[some], more).to(device) for t in (volume, weight))
-        heat = cam(slices, class_idx=0, present=there.expand(len(some), -1), weight=about)
-        out[some] = heat[:, 0, :j, :i].detach().float().cpu()
+        slices, about = (pad_slices(a[some], engine.multiple) for a in (volume, weight))
+        heat = weigh_features(*engine.explain(slices, present, about, stage), method)
+        across[some] = upsample(heat, slices.shape[-1] // heat.shape[-1], volume.shape[-2:])[:, 0]
         progress(min(1.0, (first + batch) / len(chosen)))
-    volume_map = out.movedim(0, axis)
-    normalised: NDArray[np.float32] = (volume_map / volume_map.max().clamp(min=1e-12)).numpy()
-    return normalised
+    out /= max(float(out.max()), 1e-12)
+    return out
 
 
-def attention_map(
-    network: HybridNetwork,
-    images: NDArray[np.float32],
-    present: NDArray[np.float32],
-    target: NDArray,
-    *,
-    layer: int = -1,
-) -> NDArray[np.float32]:
+def weigh_features(features: Array, gradient: Array, method: Method) -> Array:
+    """Return a map of slices from the features of a stage, not normalised.
+
+    Args:
+        features: (b, c, h, w).
+        gradient: of the target by the features, (b, c, h, w).
+        method: how the gradient becomes weights.
+
+    Returns:
+        (b, 1, h, w), 0 where nothing supports the target.
+    """
+    weights: dict[Method, Callable[[], Array]] = {
+        Method.GRADCAM: lambda: gradient.mean((2, 3), keepdims=True),
+        Method.HIRESCAM: lambda: gradient,
+        Method.LAYERCAM: lambda: np.maximum(gradient, 0),
+    }
+    heat: Array = np.maximum((weights[method]() * features).sum(1, keepdims=True), 0)
+    return heat
+
+
+def attention_map(engine: SliceEngine, images: Array, present: Array, target: NDArray) -> Array:
     """Return which patches of one slice the patches of a target attend to.
 
     Args:
-        network: with two spatial dimensions.
+        engine: runs the network.
         images: (m, j, i) one slice, all `CHANNELS`.
         present: (m,) 1 for the modalities that are there.
         target: (j, i) bool or weights.
-        layer: of the transformer.
 
     Returns:
         (j, i) float32, summing to 1 over the patches: mean over heads and patches of the target.
     """
-    own = copy.deepcopy(network).eval()
-    heads: Any = own.transformer[layer].attn
-    heads.save_attn = True
-    device = next(own.parameters()).device
-    j, i = images.shape[-2:]
-    margin = (0, -i % own.multiple, 0, -j % own.multiple)
-
-    def padded(array: NDArray) -> Tensor:
-        tensor = torch.from_numpy(np.ascontiguousarray(array, np.float32))
-        return functional.pad(tensor[None], margin).to(device)
-
-    slices, weight = padded(images), padded(np.asarray(target)[None])
-    there = torch.from_numpy(np.asarray(present, np.float32))[None].to(device)
-    with torch.inference_mode():
-        own(slices, there)
-        share = functional.avg_pool2d(weight, own.multiple).flatten()
-        weights = heads.att_mat[0].mean(0)  # (query patch, key patch)
-        attended = (share / share.sum().clamp(min=1e-6)) @ weights
-        grid = attended.reshape(1, 1, *(n // own.multiple for n in slices.shape[-2:]))
-        scale = float(own.multiple)
-        fine = functional.interpolate(grid, scale_factor=scale, mode="bilinear")
-    shares: NDArray[np.float32] = fine[0, 0, :j, :i].cpu().numpy()
-    return shares
+    patch = engine.multiple
+    slices = pad_slices(images[None], patch)
+    weight = pad_slices(np.asarray(target, np.float32)[None, None], patch)[0, 0]
+    rows, columns = (n // patch for n in weight.shape)
+    share = weight.reshape(rows, patch, columns, patch).mean((1, 3)).ravel()
+    attended = (share / max(float(share.sum()), 1e-6)) @ engine.attention(slices, present)[0]
+    shares = upsample(attended.reshape(1, 1, rows, columns), patch, images.shape[-2:])
+    fine: Array = shares[0, 0]
+    return fine

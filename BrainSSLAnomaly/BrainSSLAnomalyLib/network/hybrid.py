@@ -14,13 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ..core.study import Modality
-
-CHANNELS = tuple(Modality)
-"""Order of the modalities in every tensor."""
-
-MIN_INTENSITY, MAX_INTENSITY = -8.0, 12.0
-"""Normalised images are clipped to this range for the network, in SD of the parenchyma."""
+from .channels import CHANNELS
 
 
 @dataclass(frozen=True)

@@ -1,26 +1,27 @@
-"""Predictions of a 2-D network for a volume: slices across each sharp axis, averaged.
-
-MONAI's `SliceInferer` takes the slices; ours are test-time augmentation and the mean over axes.
-"""
+"""Predictions of a 2-D network for a volume: slices across each sharp axis, averaged."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
-from torch.nn import functional
+from scipy import ndimage
 
 from ..core.progress import FractionCallback, ignore_fraction
-from .hybrid import HybridNetwork, NetworkOutput
+from .engine import SliceEngine, SliceOutput
 
-PatchDistance = Callable[[Tensor], Tensor]
+Array = NDArray[np.float32]
+
+PatchDistance = Callable[[Array], Array]
 """Maps embeddings of patches (b, e, h, w), unit length, to their distance from healthy ones
 (b, 1, h, w)."""
+
+BATCH = 8
+"""Slices at once: more need memory and save no time on a processor."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,6 @@ class Prediction:
 
     Attributes:
         reconstruction: (m, k, j, i) float32.
-        log_variance: (m, k, j, i) float32.
         anomaly: (k, j, i) float32, logit.
         spread: (k, j, i) float32, SD of the logit over axes and augmentations; 0 where there is
             one.
@@ -39,12 +39,11 @@ class Prediction:
         embedding: (e,) float32 of the whole scan, unit length.
     """
 
-    reconstruction: NDArray[np.float32]
-    log_variance: NDArray[np.float32]
-    anomaly: NDArray[np.float32]
-    spread: NDArray[np.float32]
-    distances: Mapping[str, NDArray[np.float32]]
-    embedding: NDArray[np.float32]
+    reconstruction: Array
+    anomaly: Array
+    spread: Array
+    distances: Mapping[str, Array]
+    embedding: Array
 
 
 class Augmentation(NamedTuple):
@@ -56,35 +55,35 @@ class Augmentation(NamedTuple):
         axes: of the volume, for slices across which it makes sense.
     """
 
-    apply: Callable[[Tensor], Tensor]
-    invert: Callable[[Tensor], Tensor]
+    apply: Callable[[Array], Array]
+    invert: Callable[[Array], Array]
     axes: tuple[int, ...] = (0, 1, 2)
 
 
 IDENTITY = Augmentation(lambda x: x, lambda x: x)
-MIRROR = Augmentation(lambda x: x.flip(-1), lambda x: x.flip(-1), (0, 1))
+MIRROR = Augmentation(lambda x: x[..., ::-1], lambda x: x[..., ::-1], (0, 1))
 """Left and right exchanged: the last axis of slices across k and j."""
-GAMMA = Augmentation(lambda x: 1.1 * x + 0.05 * (x != 0) * (x.square() - 1), lambda x: x)
+GAMMA = Augmentation(lambda x: 1.1 * x + 0.05 * (x != 0) * (np.square(x) - 1), lambda x: x)
 """A larger gamma."""
 
 TEST_TIME = (IDENTITY, MIRROR, GAMMA)
 
 
 def predict_volume(
-    network: HybridNetwork,
-    images: NDArray[np.float32],
-    present: NDArray[np.float32],
+    engine: SliceEngine,
+    images: Array,
+    present: Array,
     axes: Sequence[int],
     *,
     augmentations: Sequence[Augmentation] = (IDENTITY,),
     distances: Mapping[str, PatchDistance] | None = None,
-    batch: int = 8,
+    batch: int = BATCH,
     progress: FractionCallback = ignore_fraction,
 ) -> Prediction:
     """Predict every slice across each of some axes, and average.
 
     Args:
-        network: in evaluation mode, with two spatial dimensions; it runs on its own device.
+        engine: runs the network.
         images: (m, k, j, i) normalised, canonical axes, 0 outside the brain; all `CHANNELS`.
         present: (m,) 1 for the modalities that are there.
         axes: 0 for slices across k, 1 across j, 2 across i.
@@ -93,121 +92,108 @@ def predict_volume(
         batch: slices at once.
         progress: receives the fraction done; may raise to stop.
     """
-    run = _SliceRun(network, present, distances or {})
-    volume = torch.from_numpy(np.ascontiguousarray(images))
-    total, squares = torch.zeros(volume.shape[1:]), torch.zeros(volume.shape[1:])
-    sums: dict[str, Tensor] = {}
-    plain_runs = 0
     runs = [(axis, a) for axis in axes for a in augmentations if axis in a.axes]
+    sums = _Sums(images.shape[1:], np.flatnonzero(present), distances or {}, engine.multiple)
     for number, (axis, augmentation) in enumerate(runs):
-
-        def report(fraction: float, number: int = number) -> None:
-            progress((number + fraction) / len(runs))
-
-        is_plain = augmentation is augmentations[0]
-        maps = run.predict(volume, axis, augmentation, is_plain, batch, report)
-        logit = maps.pop("anomaly")[0]
-        total += logit
-        squares += logit.square()
-        plain_runs += is_plain
-        for name, values in maps.items():
-            sums[name] = sums[name] + values if name in sums else values
-    mean = total / len(runs)
-    spread = (squares / len(runs) - mean.square()).clamp(min=0).sqrt()
-    averaged = {name: values / plain_runs for name, values in sums.items()}
-    embedding = functional.normalize(torch.cat(run.embeddings).mean(0), dim=0)
-    return Prediction(
-        reconstruction=averaged["reconstruction"].numpy(),
-        log_variance=averaged["log_variance"].numpy(),
-        anomaly=mean.numpy(),
-        spread=spread.numpy(),
-        distances={name: averaged[name][0].numpy() for name in distances or {}},
-        embedding=embedding.cpu().numpy(),
-    )
+        volume = np.moveaxis(images, axis + 1, 0)
+        for at in _batches(len(volume), batch):
+            slices = augmentation.apply(volume[at])
+            out = predict_padded(engine, slices, present)
+            sums.add_logit(axis, at, augmentation.invert(out.anomaly)[:, 0])
+            if augmentation is augmentations[0]:
+                sums.add_maps(axis, at, out)
+            progress((number + at.stop / len(volume)) / len(runs))
+    return sums.prediction(runs=len(runs), plain_runs=len(axes))
 
 
-class _SliceRun:
-    """Predict slices; collects the embeddings of the scans, which are no maps."""
+def _batches(count: int, size: int) -> Iterator[slice]:
+    for first in range(0, count, size):
+        yield slice(first, min(first + size, count))
+
+
+class _Sums:
+    """Add up maps of slices across several axes, in place."""
 
     def __init__(
         self,
-        network: HybridNetwork,
-        present: NDArray[np.float32],
+        shape: tuple[int, ...],
+        channels: NDArray[np.intp],
         distances: Mapping[str, PatchDistance],
+        multiple: int,
     ) -> None:
-        self._network, self._distances = network, distances
-        self._device = next(network.parameters()).device
-        self._present = torch.from_numpy(np.asarray(present, np.float32)).to(self._device)
-        self._channels = np.flatnonzero(present).tolist()
-        self.embeddings: list[Tensor] = []
+        self._channels, self._measures, self._multiple = channels, distances, multiple
+        self._logit = np.zeros(shape, np.float32)
+        self._squares = np.zeros(shape, np.float32)
+        self._reconstruction = np.zeros((len(channels), *shape), np.float32)
+        self._distances = {name: np.zeros(shape, np.float32) for name in distances}
+        self._embeddings: list[Array] = []
 
-    def predict(
-        self,
-        volume: Tensor,
-        axis: int,
-        augmentation: Augmentation,
-        is_plain: bool,
-        batch: int,
-        progress: FractionCallback,
-    ) -> dict[str, Tensor]:
-        """Return maps (c, k, j, i) by name, for slices across one axis."""
-        from monai.inferers import SliceInferer
+    def add_logit(self, axis: int, at: slice, logit: Array) -> None:
+        """Add logits (b, j, i) of slices across an axis."""
+        np.moveaxis(self._logit, axis, 0)[at] += logit
+        np.moveaxis(self._squares, axis, 0)[at] += np.square(logit)
 
-        size = [n for a, n in enumerate(volume.shape[1:]) if a != axis]
-        count, done = volume.shape[axis + 1], 0
+    def add_maps(self, axis: int, at: slice, out: SliceOutput) -> None:
+        """Add reconstruction, distances and embedding of slices across an axis."""
+        for n, channel in enumerate(self._channels):
+            across = np.moveaxis(self._reconstruction[n], axis, 0)
+            across[at] += out.reconstruction[:, channel]
+        for name, measure in self._measures.items():
+            size = out.anomaly.shape[-2:]
+            fine = upsample(measure(out.patches), self._multiple, size)
+            np.moveaxis(self._distances[name], axis, 0)[at] += fine[:, 0]
+        self._embeddings.append(out.scan)
 
-        def predict_slices(slices: Tensor) -> dict[str, Tensor]:
-            nonlocal done
-            found = self._predict_slices(slices, augmentation, is_plain)
-            done += len(slices)
-            progress(done / count)
-            return found
-
-        inferer = SliceInferer(
-            spatial_dim=axis,
-            roi_size=size,
-            sw_batch_size=batch,
-            sw_device=self._device,
-            device=torch.device("cpu"),
+    def prediction(self, *, runs: int, plain_runs: int) -> Prediction:
+        """Return the means; the sums are used up."""
+        self._logit /= runs
+        variance = self._squares / runs - np.square(self._logit)
+        self._reconstruction /= plain_runs
+        for sums in self._distances.values():
+            sums /= plain_runs
+        mean = np.concatenate(self._embeddings).mean(0)
+        return Prediction(
+            reconstruction=self._reconstruction,
+            anomaly=self._logit,
+            spread=np.sqrt(np.maximum(variance, 0)),
+            distances=self._distances,
+            embedding=mean / np.linalg.norm(mean),
         )
-        with torch.inference_mode():
-            maps = inferer(volume[None], predict_slices)
-        assert isinstance(maps, dict)
-        return {str(name): values[0] for name, values in maps.items()}
-
-    def _predict_slices(
-        self, slices: Tensor, augmentation: Augmentation, is_plain: bool
-    ) -> dict[str, Tensor]:
-        present = self._present.expand(len(slices), -1)
-        out = predict_padded(self._network, augmentation.apply(slices), present)
-        found = {"anomaly": augmentation.invert(out.anomaly)}
-        if is_plain:
-            found["reconstruction"] = out.reconstruction[:, self._channels]
-            found["log_variance"] = out.log_variance[:, self._channels]
-            for name, distance in self._distances.items():
-                patches = distance(out.patches.float())
-                found[name] = _to_pixels(patches, slices.shape[-2:], self._network.multiple)
-            self.embeddings.append(out.scan)
-        return found
 
 
-def predict_padded(network: HybridNetwork, slices: Tensor, present: Tensor) -> NetworkOutput:
+def predict_padded(engine: SliceEngine, slices: Array, present: Array) -> SliceOutput:
     """Predict slices of any size (b, m, j, i), padded to what the network needs and cropped."""
     j, i = slices.shape[-2:]
-    missing_i, missing_j = (-n % network.multiple for n in (i, j))
-    padded = functional.pad(slices, (0, missing_i, 0, missing_j))
-    with torch.inference_mode():
-        out = network(padded.contiguous(memory_format=torch.channels_last), present)
-    reconstruction, log_variance, anomaly = (
-        t.float()[..., :j, :i] for t in (out.reconstruction, out.log_variance, out.anomaly)
-    )
-    scan = out.scan.float()
-    return NetworkOutput(reconstruction, log_variance, anomaly, out.patches, scan, out.detail)
+    out = engine.predict(pad_slices(slices, engine.multiple), present)
+    cropped = (out.reconstruction[..., :j, :i], out.anomaly[..., :j, :i])
+    return SliceOutput(*cropped, out.patches, out.scan)
 
 
-def _to_pixels(patches: Tensor, size: Sequence[int], patch: int) -> Tensor:
-    """Interpolate a map of patches (b, 1, h, w) to one of pixels (b, 1, j, i)."""
-    fine = functional.interpolate(
-        patches, scale_factor=float(patch), mode="bilinear", align_corners=False
+def pad_slices(slices: Array, multiple: int) -> Array:
+    """Return slices (b, c, j, i) with zeros after their ends, j and i multiples of a number."""
+    missing = [(0, -n % multiple) for n in slices.shape[-2:]]
+    padded: Array = np.pad(slices, [(0, 0), (0, 0), *missing])
+    return padded
+
+
+def upsample(coarse: Array, factor: int, size: Sequence[int]) -> Array:
+    """Return maps (b, c, h, w) interpolated to voxels, (b, c, j, i).
+
+    Args:
+        coarse: one value a patch.
+        factor: edge of a patch, in voxels.
+        size: j and i, which may end within the last patch.
+    """
+    rows, columns = (
+        _interpolation(n, factor)[:end] for n, end in zip(coarse.shape[-2:], size, strict=True)
     )
-    return fine[..., : size[0], : size[1]]
+    fine: Array = rows @ coarse @ columns.T
+    return fine
+
+
+@lru_cache(maxsize=32)
+def _interpolation(count: int, factor: int) -> Array:
+    """Return the matrix (count × factor, count) of linear interpolation between patch centres."""
+    unit = np.eye(count, dtype=np.float32)
+    matrix: Array = ndimage.zoom(unit, (factor, 1), order=1, grid_mode=True, mode="nearest")
+    return matrix

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import Tensor, nn
-
-from ..core.errors import BadSettings
-from ..core.settings import Device
-from .bundle import load_tensors, load_weights, read_metadata
+from ..core.settings import Device, NetworkSize
+from .bundle import load_arrays, read_metadata
+from .device import runs_on_gpu
+from .engine import SliceEngine
 from .feature_density import HealthyPatches
-from .hybrid import CHANNELS, HybridNetwork, HybridSettings
+
+if TYPE_CHECKING:
+    from .hybrid import HybridNetwork
 
 BUNDLE = "Model"
 PATCHES = ("models", "healthy_patches.safetensors")
+PATCHES_DIGEST = "healthy_patches_sha256"
 
 
 @dataclass(frozen=True)
@@ -23,69 +25,70 @@ class Model:
     """Hold the network and what belongs to it.
 
     Attributes:
-        network: in evaluation mode, on its device.
-        healthy_patches: embeddings of healthy patches, on the same device.
+        engine: runs the network.
+        healthy_patches: embeddings of healthy patches.
         version: of the bundle.
     """
 
-    network: HybridNetwork
+    engine: SliceEngine
     healthy_patches: HealthyPatches
     version: str
 
 
-def load_model(device: Device = Device.AUTO, bundle: str = BUNDLE) -> Model:
-    """Load the shipped model.
+@lru_cache(maxsize=2)
+def load_model(
+    device: Device = Device.AUTO,
+    *,
+    size: NetworkSize = NetworkSize.FULL,
+    threads: int = 0,
+    bundle: str = BUNDLE,
+) -> Model:
+    """Load the shipped model, once for the same arguments.
+
+    Args:
+        device: where it runs.
+        size: the full network, or the light one (always on the processor).
+        threads: of the processor; all that there are if 0.
+        bundle: name of the folder in ``Resources``.
 
     Raises:
         FileNotFoundError: the installation is incomplete.
         DamagedModel: a file is not that of the bundle.
         BadSettings: no such device.
     """
-    metadata, where = read_metadata(bundle), torch_device(device)
+    metadata = read_metadata(bundle)
+    patches = HealthyPatches(**load_arrays(bundle, PATCHES, PATCHES_DIGEST))
+    return Model(_load_engine(device, size, threads, bundle), patches, metadata["version"])
+
+
+def _load_engine(device: Device, size: NetworkSize, threads: int, bundle: str) -> SliceEngine:
+    if runs_on_gpu(device):
+        from .torch_engine import TorchEngine
+
+        return TorchEngine(load_hybrid_network(bundle).to("cuda"))
+    from .onnx_engine import PREDICT_GRAPH, OnnxEngine
+
+    stages = len(read_metadata(bundle)["network_settings"]["features"])
+    return OnnxEngine(bundle, 2 ** (stages - 1), threads=threads, graph=PREDICT_GRAPH)
+
+
+def load_hybrid_network(bundle: str = BUNDLE) -> HybridNetwork:
+    """Return the network of a bundle for PyTorch, in evaluation mode on the processor.
+
+    Raises:
+        FileNotFoundError: the installation is incomplete.
+        DamagedModel: a file is not that of the bundle.
+    """
+    import torch
+
+    from .bundle import load_weights
+    from .hybrid import HybridNetwork, HybridSettings
+
     size: dict[str, Any] = {
-        k: tuple(v) if isinstance(v, list) else v for k, v in metadata["network_settings"].items()
+        k: tuple(v) if isinstance(v, list) else v
+        for k, v in read_metadata(bundle)["network_settings"].items()
     }
     network = HybridNetwork(HybridSettings(**size))
     load_weights(network, bundle)
-    network = network.to(where, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
-    tensors = load_tensors(bundle, PATCHES, "healthy_patches_sha256")
-    return Model(network, HealthyPatches(**tensors).to(where), metadata["version"])
-
-
-def torch_device(device: Device) -> torch.device:
-    """Return the device on which networks run: a GPU where there is one, unless chosen otherwise.
-
-    Raises:
-        BadSettings: a GPU is chosen where PyTorch finds none.
-    """
-    if device is Device.AUTO:
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if device is Device.CUDA and not torch.cuda.is_available():
-        raise BadSettings(
-            "PyTorch finds no GPU that it can use",
-            "leave --device out, or install PyTorch for CUDA",
-        )
-    return torch.device(device.value)
-
-
-class StackedNetwork(nn.Module):
-    """Adapt the network to MONAI's tools: one tensor in, one out.
-
-    Args:
-        network: the hybrid; the shipped one by default.
-    """
-
-    def __init__(self, network: HybridNetwork | None = None) -> None:
-        super().__init__()
-        self.network = network or load_model(Device.CPU).network
-
-    def forward(self, stacked: Tensor) -> Tensor:
-        """Return reconstruction, log variance and anomaly logit, (b, 2m + 1, j, i).
-
-        Args:
-            stacked: (b, 2m, j, i), scans and where each modality is there (1 or 0).
-        """
-        m = len(CHANNELS)
-        present = (stacked[:, m:].flatten(2).mean(2) > 0.5).to(stacked.dtype)
-        out = self.network(stacked[:, :m], present)
-        return torch.cat([out.reconstruction, out.log_variance, out.anomaly], 1)
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return network.eval()

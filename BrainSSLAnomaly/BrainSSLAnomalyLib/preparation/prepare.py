@@ -96,7 +96,7 @@ def prepare(
         template_to_reference=anatomy.template_to_reference,
         reference_to_scan=aligned.reference_to_scan,
         is_stripped=aligned.is_stripped,
-        seconds=clock.seconds,
+        times=clock.times,
     )
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ..core.anatomy import PatientAnatomy
 from ..core.grid import Box, Grid, embed
+from ..core.progress import StageTime
 from ..core.study import Modality, Study, Volume
 from .tissues import TissueIntensities
 
@@ -37,7 +38,7 @@ class PreparedStudy:
         template_to_reference: (4, 4), RAS mm of the template → RAS mm of the reference scan.
         reference_to_scan: modality → (4, 4), RAS mm of the reference → RAS mm of that scan.
         is_stripped: whether the scans came without skull.
-        seconds: per stage.
+        times: of each stage.
     """
 
     study: Study
@@ -53,7 +54,7 @@ class PreparedStudy:
     template_to_reference: NDArray[np.float64]
     reference_to_scan: Mapping[Modality, NDArray[np.float64]]
     is_stripped: bool
-    seconds: Mapping[str, float] = field(default_factory=dict)
+    times: Mapping[str, StageTime] = field(default_factory=dict)
 
     @property
     def reference(self) -> Volume:

@@ -1,4 +1,4 @@
-"""What every detector offers: from a prepared study to maps of scores."""
+"""What every method of detection offers: from a prepared study to maps of scores."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ..core.progress import Progress
+from ..core.progress import Progress, StageTime
 from ..core.results import MapName, NetworkInput
 from ..core.settings import DetectorName, ScoreName
 from ..core.study import Modality
@@ -27,7 +27,7 @@ class ScoreMaps:
         healthy_scans: number of scans behind it.
         maps: (k, j, i) float32 by name; empty without a network.
         network_input: what the network predicted from, for later explanations, or None.
-        seconds: of each stage.
+        times: of each stage.
     """
 
     anomaly_score: NDArray[np.float32]
@@ -36,10 +36,10 @@ class ScoreMaps:
     healthy_scans: int
     maps: Mapping[MapName, NDArray[np.float32]] = field(default_factory=dict)
     network_input: NetworkInput | None = None
-    seconds: Mapping[str, float] = field(default_factory=dict)
+    times: Mapping[str, StageTime] = field(default_factory=dict)
 
 
-class Detector(Protocol):
+class DetectionMethod(Protocol):
     """Score a prepared study.
 
     Attributes:
