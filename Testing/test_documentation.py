@@ -292,7 +292,7 @@ def test_every_package_has_its_page_in_the_api_reference():
 
 
 def test_the_python_example_of_the_readme_runs(tmp_path, monkeypatch):
-    pytest.importorskip("torch", reason="needs torch: pip install '.[model]'")
+    pytest.importorskip("torch", reason="needs torch: pip install '.[torch]'")
     study, _ = BrainSSLAnomalyLib.synthetic_patient(spacing=3.0)
     flair = study.scans[BrainSSLAnomalyLib.Modality.FLAIR].volume
     write_volume(tmp_path / "flair.nii.gz", flair, flair.array.dtype)

@@ -1,13 +1,16 @@
-"""The detector and the anatomy network are those of the settings, or of what is installed."""
+"""The detector and the anatomy network are those of the settings, with or without PyTorch."""
 
 from __future__ import annotations
 
-from importlib.util import find_spec
+import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
 from BrainSSLAnomalyLib.core.grid import Grid
 from BrainSSLAnomalyLib.core.resampling import resample
+from BrainSSLAnomalyLib.core.results import MapName
 from BrainSSLAnomalyLib.core.settings import (
     AnatomySource,
     DetectionSettings,
@@ -16,63 +19,102 @@ from BrainSSLAnomalyLib.core.settings import (
     ScoreName,
 )
 from BrainSSLAnomalyLib.core.study import Modality, Study
-from BrainSSLAnomalyLib.detection import detect as module
 from BrainSSLAnomalyLib.detection.detect import (
+    LOAD,
+    Detector,
     anatomy_predictor,
-    choose_detector,
+    choose_method,
     detect,
     find_warnings,
 )
 from BrainSSLAnomalyLib.imageio import read_study
 from BrainSSLAnomalyLib.phantom import synthetic_patient
 from support.detections import QUICK
+from support.packages import run_python
 
 HYBRID = DetectionSettings(DetectorName.HYBRID, device=Device.CPU)
 
 
-@pytest.fixture
-def without_torch(monkeypatch):
-    monkeypatch.setattr(
-        module, "find_spec", lambda name: None if name == "torch" else find_spec(name)
-    )
-
-
-def test_without_torch_statistics_and_atlas_run_and_the_report_says_so(without_torch):
-    assert choose_detector(HYBRID).name is DetectorName.STATISTICAL
-    assert anatomy_predictor(AnatomySource.NETWORK) is None
+@pytest.fixture(scope="module")
+def flair():
     study, _ = synthetic_patient(0, 4.0)
-    flair = Study({Modality.FLAIR: study.scans[Modality.FLAIR]})
-    detection = detect(flair, HYBRID)
-    assert detection.detector is DetectorName.STATISTICAL and detection.anomaly_score.max() > 0.5
-    assert detection.provenance.anatomy is AnatomySource.ATLAS
-    assert detection.provenance.score is ScoreName.STATISTICAL
-    atlas, statistics = detection.warnings
-    assert "an atlas alone finds the brain" in atlas and "install" in atlas
-    assert "the statistical detector replaces the network" in statistics and "install" in statistics
+    return Study({Modality.FLAIR: study.scans[Modality.FLAIR]})
+
+
+def test_the_network_runs_where_pytorch_is_missing(flair):
+    """In a process of its own, in which importing PyTorch or MONAI fails."""
+    code = """
+        import sys
+        sys.modules.update(torch=None, monai=None)
+        from BrainSSLAnomalyLib import DetectionSettings, Modality, Study, detect, synthetic_patient
+        study, _ = synthetic_patient(0, 4.0)
+        flair = Study({Modality.FLAIR: study.scans[Modality.FLAIR]})
+        detection = detect(flair, DetectionSettings(threads=1))
+        print(detection.detector.value, detection.provenance.anatomy.value, len(detection.maps))
+        print(detection.warnings)
+    """
+    printed = run_python(code).splitlines()
+    assert printed == ["hybrid network 5", "()"]
 
 
 def test_the_network_is_the_default_and_the_statistics_are_a_choice():
-    pytest.importorskip("monai", reason="needs MONAI: pip install 'brain-ssl-anomaly[model]'")
-    default = choose_detector(DetectionSettings())
+    default = choose_method(DetectionSettings(threads=1))
     assert default.name is DetectorName.HYBRID and default.score_name is ScoreName.FUSED
-    chosen = choose_detector(DetectionSettings(DetectorName.STATISTICAL))
+    chosen = choose_method(DetectionSettings(DetectorName.STATISTICAL))
     assert chosen.name is DetectorName.STATISTICAL
     assert chosen.score_name is ScoreName.STATISTICAL
 
 
-def test_the_atlas_needs_no_network_and_causes_no_warning(without_torch):
-    settings = DetectionSettings(DetectorName.STATISTICAL, anatomy=AnatomySource.ATLAS)
-    assert anatomy_predictor(settings.anatomy) is None
-    study, _ = synthetic_patient(0, 4.0)
-    assert find_warnings(study, settings, 1200.0) == ()
+def test_the_atlas_needs_no_network():
+    assert anatomy_predictor(DetectionSettings(anatomy=AnatomySource.ATLAS)) is None
 
 
-def test_an_unusual_brain_volume_and_a_missing_flair_are_warned_of(without_torch):
-    settings = DetectionSettings(DetectorName.STATISTICAL, anatomy=AnatomySource.ATLAS)
+def test_an_unusual_brain_volume_and_a_missing_flair_are_warned_of(flair):
+    assert find_warnings(flair, 1200.0) == ()
     study, _ = synthetic_patient(0, 4.0)
     t1 = Study({Modality.T1: study.scans[Modality.T1]})
-    volume, flair = find_warnings(t1, settings, 300.0)
-    assert "300 ml" in volume and "Without a FLAIR" in flair
+    volume, contrast = find_warnings(t1, 300.0)
+    assert "300 ml" in volume and "Without a FLAIR" in contrast
+
+
+def test_a_detector_gives_two_patients_the_results_that_each_would_have_alone(flair):
+    other, _ = synthetic_patient(5, 4.0)
+    studies = (flair, Study({Modality.FLAIR: other.scans[Modality.FLAIR]}))
+    detector = Detector(QUICK)
+    for study in (*studies, studies[0]):
+        found, alone = detector.detect(study), detect(study, QUICK)
+        assert np.array_equal(found.anomaly_score, alone.anomaly_score)
+        assert found.inputs == alone.inputs
+
+
+def test_the_times_of_the_stages_sum_to_the_time_of_the_detection(flair):
+    start = time.perf_counter()
+    detection = detect(flair, replace(HYBRID, threads=1))
+    passed = time.perf_counter() - start
+    times = detection.times
+    assert sum(t.seconds for t in times.values()) == pytest.approx(passed, rel=0.02)
+    assert {LOAD, "Predicting anomalies", "Scoring", "Explaining"} < set(times)
+    assert all(t.cpu_seconds >= 0 for t in times.values())
+
+
+def test_axial_slices_alone_give_another_score_from_one_prediction(flair):
+    fast = detect(flair, replace(HYBRID, fast=True, explain=False))
+    whole = detect(flair, replace(HYBRID, explain=False))
+    assert not fast.maps[MapName.UNCERTAINTY].any() and whole.maps[MapName.UNCERTAINTY].any()
+    both = fast.brain_mask
+    assert np.corrcoef(fast.anomaly_score[both], whole.anomaly_score[both])[0, 1] > 0.5
+
+
+def test_threads_of_simpleitk_are_as_before_afterwards(flair):
+    before = sitk.ProcessObject.GetGlobalDefaultNumberOfThreads()
+    during = []
+
+    def look(stage: str, fraction: float) -> None:
+        during.append(sitk.ProcessObject.GetGlobalDefaultNumberOfThreads())
+
+    Detector(replace(QUICK, threads=1)).detect(flair, look)
+    assert set(during) == {1}
+    assert sitk.ProcessObject.GetGlobalDefaultNumberOfThreads() == before
 
 
 def test_the_order_of_axes_changes_no_score(data):

@@ -10,7 +10,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
-from BrainSSLAnomalyLib.core.errors import BadResults, BadSettings, Cancelled
+from BrainSSLAnomalyLib.core.errors import BadResults, Cancelled
 from BrainSSLAnomalyLib.core.files import write_text
 from BrainSSLAnomalyLib.core.results import MapName
 from BrainSSLAnomalyLib.core.settings import (
@@ -26,6 +26,7 @@ from BrainSSLAnomalyLib.core.settings import (
 )
 from BrainSSLAnomalyLib.core.study import Modality
 from BrainSSLAnomalyLib.detection.detect import detect
+from BrainSSLAnomalyLib.explanation import explain_results
 from BrainSSLAnomalyLib.imageio import (
     locate_scans,
     read_results,
@@ -147,28 +148,15 @@ def test_a_request_that_cannot_be_met_ends_with_code_2_and_one_sentence(argument
 
 from support.packages import need_network
 
-torch = need_network()
+need_network()
 
-from BrainSSLAnomalyLib.explanation import explain_results
-from BrainSSLAnomalyLib.network.feature_density import HealthyPatches
-from BrainSSLAnomalyLib.network.hybrid import HybridNetwork, HybridSettings
-from BrainSSLAnomalyLib.network.model import Model
-
-
-def tiny() -> Model:
-    """With weights that nobody has trained."""
-    torch.manual_seed(0)
-    network = HybridNetwork(
-        HybridSettings(features=(8, 8, 16, 16, 32), layers=1, heads=4, embedding=128)
-    ).eval()
-    with torch.no_grad():
-        network.out.weight[-1].abs_()  # so that features speak for an anomaly
-    patches = HealthyPatches(torch.ones(128), torch.eye(128), torch.ones(2, 128))
-    return Model(network, patches, "test")
+from support.models import tiny_model
 
 
 def explain_first(patient: Path, **options):
-    return list(explain_results(patient / "result", 1, device=Device.CPU, model=tiny(), **options))
+    return list(
+        explain_results(patient / "result", 1, device=Device.CPU, model=tiny_model(), **options)
+    )
 
 
 @pytest.fixture(scope="module")
@@ -234,9 +222,3 @@ def test_explaining_can_be_stopped_and_leaves_nothing(patient):
     with pytest.raises(Cancelled):
         explain_first(patient, progress=stop)
     assert not (patient / "result" / "explanations").exists()
-
-
-def test_without_torch_the_user_learns_what_to_install(patient, monkeypatch):
-    monkeypatch.setattr("BrainSSLAnomalyLib.explanation.finding.networks_available", lambda: False)
-    with pytest.raises(BadSettings, match="PyTorch"):
-        explain_first(patient)

@@ -27,7 +27,7 @@ def test_every_data_source_has_its_licence_in_the_notice():
 
 def test_measurements_refuse_to_run_without_the_anatomy_network(monkeypatch):
     processes = pytest.importorskip(
-        "training.engine.processes", reason="needs torch: pip install 'brain-ssl-anomaly[model]'"
+        "training.engine.processes", reason="needs torch: pip install 'brain-ssl-anomaly[torch]'"
     )
     monkeypatch.setattr("BrainSSLAnomalyLib.detection.detect.networks_available", lambda: False)
     with pytest.raises(BadSettings, match="pip install"):

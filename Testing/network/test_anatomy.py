@@ -1,21 +1,23 @@
-"""The shipped anatomy network is small and gives probabilities on any grid."""
+"""The shipped anatomy network is small, and both engines give the same probabilities."""
 
 from __future__ import annotations
 
 import numpy as np
 from BrainSSLAnomalyLib.core.anatomy import Structure
 from BrainSSLAnomalyLib.core.resources import resource
+from BrainSSLAnomalyLib.core.settings import Device
 from support.packages import need_network
 
 need_network()
 
 from BrainSSLAnomalyLib.network import bundle
-from BrainSSLAnomalyLib.network.anatomy import (
-    BUNDLE,
+from BrainSSLAnomalyLib.network.anatomy import BUNDLE, load_anatomy_predictor
+from BrainSSLAnomalyLib.network.anatomy_network import (
     AnatomyNetwork,
-    anatomy_predictor,
     load_anatomy_network,
+    torch_predictor,
 )
+from BrainSSLAnomalyLib.preparation.parcellation import WINDOW
 
 
 def test_the_metadata_names_every_channel():
@@ -39,9 +41,9 @@ def test_its_weights_are_safetensors_with_the_sha256_of_the_metadata():
         assert set(content.keys()) == set(AnatomyNetwork().state_dict())
 
 
-def test_it_gives_probabilities_on_grids_of_any_size():
-    predict = anatomy_predictor(load_anatomy_network())
-    for shape in ((64, 64, 64), (30, 70, 41)):
-        found = predict(np.random.default_rng(0).random(shape).astype(np.float32))
-        assert found.shape == (len(Structure), *shape)
-        np.testing.assert_allclose(found.sum(0), 1, atol=1e-4)
+def test_both_engines_give_the_same_probabilities():
+    scan = np.random.default_rng(0).random(WINDOW).astype(np.float32)
+    found = load_anatomy_predictor(Device.CPU, 1)(scan)
+    assert found.shape == (len(Structure), *WINDOW)
+    np.testing.assert_allclose(found.sum(0), 1, atol=1e-4)
+    np.testing.assert_allclose(found, torch_predictor(load_anatomy_network())(scan), atol=1e-3)

@@ -14,13 +14,13 @@ from support.packages import need_network
 
 torch = need_network()
 
-from BrainSSLAnomalyLib.network import anatomy, bundle, model
+from BrainSSLAnomalyLib.network import anatomy, anatomy_network, bundle, model, onnx_engine, stacked
 
 LOADERS = {
-    anatomy.BUNDLE: anatomy.load_anatomy_network,
+    anatomy.BUNDLE: lambda: anatomy.load_anatomy_predictor(Device.CPU),
     model.BUNDLE: lambda: model.load_model(Device.CPU),
 }
-NETWORKS = {anatomy.BUNDLE: anatomy.AnatomyNetwork, model.BUNDLE: model.StackedNetwork}
+NETWORKS = {anatomy.BUNDLE: anatomy_network.AnatomyNetwork, model.BUNDLE: stacked.StackedNetwork}
 REQUIRED = (
     "schema version changelog monai_version pytorch_version numpy_version task description "
     "authors copyright network_data_format"
@@ -35,6 +35,8 @@ def spoiled(tmp_path, monkeypatch):
     for name in LOADERS:
         shutil.copytree(resource(name), tmp_path / name)
     monkeypatch.setattr(bundle, "resource", lambda *parts: tmp_path.joinpath(*parts))
+    anatomy.load_anatomy_predictor.cache_clear()
+    model.load_model.cache_clear()
     return tmp_path
 
 
@@ -72,6 +74,8 @@ def test_the_metadata_holds_what_monais_schema_requires_and_the_version_of_the_p
         (anatomy.BUNDLE, bundle.WEIGHTS),
         (model.BUNDLE, bundle.WEIGHTS),
         (model.BUNDLE, model.PATCHES),
+        (anatomy.BUNDLE, bundle.graph_path(anatomy.GRAPH)),
+        (model.BUNDLE, bundle.graph_path(onnx_engine.PREDICT_GRAPH)),
     ],
 )
 def test_a_changed_byte_is_noticed_and_refused_in_a_sentence(spoiled, name, file):
@@ -93,4 +97,4 @@ def test_weights_of_another_network_are_refused(spoiled):
     about["weights_sha256"] = bundle.sha256(path)
     metadata.write_text(json.dumps(about))
     with pytest.raises(DamagedModel, match="another network"):
-        anatomy.load_anatomy_network()
+        anatomy_network.load_anatomy_network()

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 def test_no_score_of_patches_is_fused_since_patches_cannot_say_where_a_lesion_ends():
     pytest.importorskip(
-        "torch", reason="the network's scores need torch: pip install 'brain-ssl-anomaly[model]'"
+        "torch", reason="the network's scores need torch: pip install 'brain-ssl-anomaly[torch]'"
     )
     from BrainSSLAnomalyLib.detection.network_detector import LATENT_SCORES
 

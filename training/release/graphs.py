@@ -9,6 +9,7 @@ pass. Make them anew after every change of a network or its weights.
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,7 +24,7 @@ from BrainSSLAnomalyLib.core.settings import ExplanationStage
 from BrainSSLAnomalyLib.network.anatomy import BUNDLE as ANATOMY_BUNDLE
 from BrainSSLAnomalyLib.network.anatomy import GRAPH as ANATOMY_GRAPH
 from BrainSSLAnomalyLib.network.anatomy_network import AnatomyNetwork, load_anatomy_network
-from BrainSSLAnomalyLib.network.bundle import GRAPHS, graph_path, sha256
+from BrainSSLAnomalyLib.network.bundle import GRAPHS, METADATA, graph_path, sha256
 from BrainSSLAnomalyLib.network.hybrid import HybridNetwork
 from BrainSSLAnomalyLib.network.model import BUNDLE as ANOMALY_BUNDLE
 from BrainSSLAnomalyLib.network.model import load_hybrid_network
@@ -40,6 +41,9 @@ OPSET = 18
 
 OUTSIDE = "weights"
 """What the graphs name as the file of their weights, which are handed over instead."""
+
+PREDICTIONS = ["reconstruction", "anomaly", "patches", "scan"]
+"""Outputs of the graph that predicts, in the order of `SliceOutput`."""
 
 SHAPE = (7, 5, 80, 144)
 """Of the slices that are traced; other sizes than those of the weights, so that none is mistaken
@@ -70,7 +74,13 @@ def write_graphs(bundle: Path, graphs: Mapping[str, onnx.ModelProto], network: n
         unused = [weight for weight in weights if weight not in used]
         entries[name] = {"sha256": sha256(target), "unused": unused}
         typer.echo(f"{target.name}: {target.stat().st_size / 1024:.0f} KiB")
-    update_metadata(bundle, **{GRAPHS: entries})
+    add_graphs(bundle, entries)
+
+
+def add_graphs(bundle: Path, entries: Mapping[str, Any]) -> None:
+    """Put entries of graphs into the metadata of a bundle, beside those of other graphs."""
+    known = json.loads(bundle.joinpath(*METADATA).read_text(encoding="utf-8")).get(GRAPHS, {})
+    update_metadata(bundle, **{GRAPHS: {**known, **entries}})
 
 
 def anomaly_graphs(network: HybridNetwork) -> dict[str, onnx.ModelProto]:
@@ -81,9 +91,7 @@ def anomaly_graphs(network: HybridNetwork) -> dict[str, onnx.ModelProto]:
     """
     folded = fold(network)
     graphs = {
-        PREDICT_GRAPH: _forward_graph(
-            _Predict(folded), ["reconstruction", "anomaly", "patches", "scan"]
-        ),
+        PREDICT_GRAPH: _forward_graph(_Predict(folded), PREDICTIONS),
         ATTENTION_GRAPH: _forward_graph(_Attention(folded), ["shares"]),
     }
     for stage in ExplanationStage:
@@ -259,6 +267,15 @@ def _plain_gradients() -> dict[Any, Any]:
     return {**plain, aten.convolution_backward.default: convolution_backward}
 
 
+def model_with_weights(network: HybridNetwork) -> onnx.ModelProto:
+    """Return the graph that predicts, simplified, with its weights."""
+    module = _Predict(fold(network)).eval()
+    program = _program(
+        module, _example()[:2], _free_axes("images", "present"), PREDICTIONS, is_simplified=True
+    )
+    return program.model_proto
+
+
 def _export(
     module: nn.Module,
     example: tuple[Tensor, ...],
@@ -268,6 +285,20 @@ def _export(
     input_names: list[str] | None = None,
     names: Mapping[str, str] | None = None,
 ) -> onnx.ModelProto:
+    """Return the graph of a module, without its weights."""
+    program = _program(module, example, free_axes, outputs, input_names=input_names)
+    return _without_weights(program.model_proto, names or {})
+
+
+def _program(
+    module: nn.Module,
+    example: tuple[Tensor, ...],
+    free_axes: Mapping[str, Mapping[int, Any]],
+    outputs: list[str],
+    *,
+    input_names: list[str] | None = None,
+    is_simplified: bool = False,
+) -> torch.onnx.ONNXProgram:
     with torch.no_grad():
         program = torch.onnx.export(
             module,
@@ -277,11 +308,11 @@ def _export(
             input_names=input_names or list(free_axes),
             output_names=outputs,
             opset_version=OPSET,
-            optimize=False,
+            optimize=is_simplified,
             verbose=False,
         )
     assert program is not None
-    return _without_weights(program.model_proto, names or {})
+    return program
 
 
 def _without_weights(model: onnx.ModelProto, names: Mapping[str, str]) -> onnx.ModelProto:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from BrainSSLAnomalyLib.core.anatomy import Tissue
@@ -51,6 +52,26 @@ def draw_implanted_patient(seed: int) -> tuple[Study, Volume]:
     Returns:
         The study, and the lesions as a soft mask on its grid.
     """
+    pair = draw_implanted_pair(seed)
+    return pair.patient, pair.lesions
+
+
+class ImplantedPair(NamedTuple):
+    """Hold a healthy scan, and the same with implanted lesions.
+
+    Attributes:
+        healthy: the study without lesions.
+        patient: the study with them.
+        lesions: soft mask 0 to 1, on the grid of both.
+    """
+
+    healthy: Study
+    patient: Study
+    lesions: Volume
+
+
+def draw_implanted_pair(seed: int) -> ImplantedPair:
+    """Draw a healthy scan with and without lesions; seeds as for `draw_implanted_patient`."""
     rng = np.random.default_rng(seed)
     modality = tuple(healthy_scans())[seed % 3]
     path = healthy_scans()[modality][int(rng.integers(len(healthy_scans()[modality])))]
@@ -62,9 +83,8 @@ def draw_implanted_patient(seed: int) -> tuple[Study, Volume]:
     )
     scan = implant_lesions(prepared, shown, modality, float(rng.uniform(0.45, 1.1)), rng)
     name = f"{path.name}, lesions {seed}"
-    return Study({modality: Scan(scan, modality, name)}), scan.with_array(
-        prepared.on_whole_grid(mask)
-    )
+    patient = Study({modality: Scan(scan, modality, name)})
+    return ImplantedPair(healthy, patient, scan.with_array(prepared.on_whole_grid(mask)))
 
 
 def draw_lesions_in(

@@ -208,7 +208,7 @@ def explain(
     ] = ExplanationStage.DECODER,
     method: Annotated[
         ExplanationMethod, typer.Option(help="How gradients become weights.")
-    ] = ExplanationMethod.LAYERCAM,
+    ] = ExplanationMethod.HIRESCAM,
     device: Annotated[Device, typer.Option(help="Where the network runs.")] = Device.AUTO,
     scans: Annotated[
         list[Path] | None,

@@ -157,8 +157,8 @@ class ExplanationStage(str, Enum):
     """Name the features of the network whose gradients explain a finding.
 
     At the last block of the decoder a map would be the anomaly logit itself, whatever it is asked
-    about. One block earlier it depends on the finding, and is the most faithful by deletion and
-    insertion (``docs/models/anomaly.md``).
+    about. The default was chosen among all blocks by deletion, insertion and randomised weights
+    (``docs/models/anomaly.md``).
     """
 
     CONVOLUTION = "convolution"
@@ -166,24 +166,21 @@ class ExplanationStage(str, Enum):
     TRANSFORMER = "transformer"
     """The transformer on its grid of 16 mm: which neighbourhood supports the finding."""
     DECODER = "decoder"
-    """The decoder on a grid of 2 mm, before its last block: which voxels support the finding."""
+    """The decoder on a grid of 4 mm: what in and around the finding supports it."""
 
 
 class ExplanationMethod(str, Enum):
     """Name how gradients become weights."""
 
-    LAYERCAM = "layercam"
-    """One weight for each feature and voxel, where it supports the finding (Jiang et al., IEEE TIP
-    30 (2021) 5875)."""
-    GRADCAM = "grad-cam"
-    """One weight for each feature (Selvaraju et al., ICCV 2017)."""
     HIRESCAM = "hirescam"
     """One weight for each feature and voxel (Draelos and Carin, arXiv:2011.08891, 2020)."""
+    GRADCAM = "grad-cam"
+    """One weight for each feature (Selvaraju et al., ICCV 2017)."""
 
     @property
     def words(self) -> str:
         """Return the name as its authors write it."""
-        return {"layercam": "LayerCAM", "grad-cam": "Grad-CAM", "hirescam": "HiResCAM"}[self.value]
+        return {"hirescam": "HiResCAM", "grad-cam": "Grad-CAM"}[self.value]
 
 
 class AnatomySource(str, Enum):

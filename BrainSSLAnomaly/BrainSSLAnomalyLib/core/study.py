@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .errors import UnsuitableScan
 from .grid import Box, Grid
 
 
@@ -33,6 +35,9 @@ class Modality(str, Enum):
         return self.value.lower()
 
 
+_MILLIMETRES = {"meter": 1000.0, "micron": 0.001}
+"""Of the units that a NIfTI header can name; anything else is taken as mm."""
+
 REFERENCE_ORDER = (Modality.FLAIR, Modality.T2, Modality.T1, Modality.T1C, Modality.PD)
 """The first of these that is present is the reference: results are written on its grid."""
 
@@ -55,6 +60,60 @@ class Volume:
             raise ValueError(f"a volume has three axes, this array has {self.array.ndim}")
         if self.affine.shape != (4, 4):
             raise ValueError(f"an affine is 4×4, this one is {self.affine.shape}")
+
+    @classmethod
+    def from_nibabel(cls, image: Any) -> Volume:
+        """Return the volume of an image of nibabel, whose arrays are in the order (i, j, k).
+
+        Args:
+            image: a ``nibabel.spatialimages.SpatialImage``, with three axes; further ones of
+                length 1 are dropped.
+
+        Raises:
+            UnsuitableScan: it has no affine, or is no single volume.
+
+        Example:
+            >>> import nibabel
+            >>> volume = Volume.from_nibabel(nibabel.load("flair.nii.gz"))
+            >>> scan = Scan(volume, Modality.FLAIR)
+            >>> study = Study({Modality.FLAIR: scan})
+        """
+        if image.affine is None:
+            raise UnsuitableScan("the image has no affine", "give it one: nothing else tells left")
+        array = np.asarray(image.dataobj)
+        while array.ndim > 3 and array.shape[-1] == 1:
+            array = array[..., 0]
+        if array.ndim != 3:
+            raise UnsuitableScan(
+                f"the image has the shape {array.shape}", "give a single volume of three axes"
+            )
+        units = getattr(image.header, "get_xyzt_units", lambda: ("mm", "sec"))()[0]
+        scale = np.diag([*(_MILLIMETRES.get(units, 1.0),) * 3, 1.0])
+        return cls(np.ascontiguousarray(array.T), scale @ np.asarray(image.affine, float))
+
+    @classmethod
+    def from_sitk(cls, image: Any) -> Volume:
+        """Return the volume of an image of SimpleITK, whose world is LPS.
+
+        Args:
+            image: a ``SimpleITK.Image`` with three axes and one value a voxel.
+
+        Raises:
+            UnsuitableScan: it is no single volume.
+
+        Example:
+            >>> import SimpleITK
+            >>> volume = Volume.from_sitk(SimpleITK.ReadImage("flair.nii.gz"))
+        """
+        if image.GetDimension() != 3 or image.GetNumberOfComponentsPerPixel() != 1:
+            raise UnsuitableScan(
+                f"the image has {image.GetDimension()} axes and "
+                f"{image.GetNumberOfComponentsPerPixel()} values a voxel",
+                "give a single volume of three axes",
+            )
+        from .resampling import from_sitk
+
+        return from_sitk(image)
 
     @property
     def grid(self) -> Grid:

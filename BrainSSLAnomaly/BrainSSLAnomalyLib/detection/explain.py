@@ -24,7 +24,7 @@ def activation_map(
     model: Model,
     *,
     stage: ExplanationStage = ExplanationStage.DECODER,
-    method: ExplanationMethod = ExplanationMethod.LAYERCAM,
+    method: ExplanationMethod = ExplanationMethod.HIRESCAM,
     progress: FractionCallback = ignore_fraction,
 ) -> NDArray[np.float32]:
     """Return the class activation map of the anomaly logit of some voxels.
@@ -63,7 +63,7 @@ def activation_map_of_finding(
     model: Model,
     *,
     stage: ExplanationStage = ExplanationStage.DECODER,
-    method: ExplanationMethod = ExplanationMethod.LAYERCAM,
+    method: ExplanationMethod = ExplanationMethod.HIRESCAM,
     progress: FractionCallback = ignore_fraction,
 ) -> NDArray[np.float32]:
     """Return the `activation_map` of a finding from a saved input, without the scans.
@@ -109,7 +109,7 @@ def attention(
         (k, j, i) float32 on the grid of ``target``: 1 is the attention to a patch if all patches of
         the slice were attended to alike; 0 on slices without the target.
     """
-    axis, patch = given.axes[0], model.engine.multiple
+    axis = given.axes[0]
     images, present = stack_channels(given)
     weight = np.moveaxis(to_network_grid(target, given), axis, 0)
     slices = np.moveaxis(images, axis + 1, 0)
@@ -118,8 +118,6 @@ def attention(
     for n, at in enumerate(chosen):
         shares[at] = attention_map(model.engine, slices[at], present, weight[at])
         progress((n + 1) / len(chosen))
-    height, width = shares.shape[1], shares.shape[2]
-    shares *= -(-height // patch) * -(-width // patch)  # number of patches of a slice
     return from_network_grid(np.moveaxis(shares, 0, axis) * brain, given, target.grid)
 
 

@@ -61,7 +61,7 @@ def explain_findings(
     *,
     find_study: Callable[[], Study],
     stage: ExplanationStage = ExplanationStage.DECODER,
-    method: ExplanationMethod = ExplanationMethod.LAYERCAM,
+    method: ExplanationMethod = ExplanationMethod.HIRESCAM,
     model: Model | None = None,
     progress: Progress = ignore_progress,
 ) -> Iterator[Explanation]:

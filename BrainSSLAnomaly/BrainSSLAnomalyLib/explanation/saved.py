@@ -31,7 +31,7 @@ def explain_results(
     number: int | None = None,
     *,
     stage: ExplanationStage = ExplanationStage.DECODER,
-    method: ExplanationMethod = ExplanationMethod.LAYERCAM,
+    method: ExplanationMethod = ExplanationMethod.HIRESCAM,
     device: Device = Device.AUTO,
     scans: Sequence[Path] = (),
     model: Model | None = None,

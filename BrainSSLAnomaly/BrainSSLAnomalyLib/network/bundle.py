@@ -80,15 +80,16 @@ def graph_path(name: str) -> tuple[str, ...]:
 
 
 class Graph(NamedTuple):
-    """Hold an ONNX graph whose weights lie outside.
+    """Hold an ONNX graph.
 
     Attributes:
         content: the bytes of the model.
-        unused: names of those weights of the bundle that it does not use.
+        unused: names of those weights of the bundle that it does not use; None if it has weights
+            of its own.
     """
 
     content: bytes
-    unused: tuple[str, ...]
+    unused: tuple[str, ...] | None
 
 
 def load_graph(bundle: str, name: str) -> Graph:
@@ -100,7 +101,8 @@ def load_graph(bundle: str, name: str) -> Graph:
     """
     entry: Mapping[str, Any] = read_metadata(bundle)[GRAPHS][name]
     content = _checked(resource(bundle, *graph_path(name)), entry["sha256"], bundle)
-    return Graph(content, tuple(entry["unused"]))
+    unused = entry["unused"]
+    return Graph(content, None if unused is None else tuple(unused))
 
 
 def _checked(path: Path, digest: str, bundle: str) -> bytes:

@@ -14,7 +14,7 @@ from ..core.progress import FractionCallback, ignore_fraction
 from ..core.settings import ExplanationMethod as Method
 from ..core.settings import ExplanationStage as Stage
 from .engine import SliceEngine
-from .inference import BATCH, pad_slices, upsample
+from .inference import BATCH, brain_window, pad_slices, upsample
 
 Array = NDArray[np.float32]
 
@@ -27,7 +27,7 @@ def class_activation_map(
     *,
     axis: int = 0,
     stage: Stage = Stage.DECODER,
-    method: Method = Method.LAYERCAM,
+    method: Method = Method.HIRESCAM,
     batch: int = BATCH,
     progress: FractionCallback = ignore_fraction,
 ) -> Array:
@@ -54,9 +54,12 @@ def class_activation_map(
     chosen = np.flatnonzero(weight.any((1, 2, 3)))
     for first in range(0, len(chosen), batch):
         some = chosen[first : first + batch]
-        slices, about = (pad_slices(a[some], engine.multiple) for a in (volume, weight))
+        rows, columns = brain_window(volume[some], engine.multiple)
+        cropped = [a[some][:, :, rows, columns] for a in (volume, weight)]
+        slices, about = (pad_slices(a, engine.multiple) for a in cropped)
         heat = weigh_features(*engine.explain(slices, present, about, stage), method)
-        across[some] = upsample(heat, slices.shape[-1] // heat.shape[-1], volume.shape[-2:])[:, 0]
+        factor = slices.shape[-1] // heat.shape[-1]
+        across[some, rows, columns] = upsample(heat, factor, cropped[0].shape[-2:])[:, 0]
         progress(min(1.0, (first + batch) / len(chosen)))
     out /= max(float(out.max()), 1e-12)
     return out
@@ -76,7 +79,6 @@ def weigh_features(features: Array, gradient: Array, method: Method) -> Array:
     weights: dict[Method, Callable[[], Array]] = {
         Method.GRADCAM: lambda: gradient.mean((2, 3), keepdims=True),
         Method.HIRESCAM: lambda: gradient,
-        Method.LAYERCAM: lambda: np.maximum(gradient, 0),
     }
     heat: Array = np.maximum((weights[method]() * features).sum(1, keepdims=True), 0)
     return heat
@@ -92,14 +94,18 @@ def attention_map(engine: SliceEngine, images: Array, present: Array, target: ND
         target: (j, i) bool or weights.
 
     Returns:
-        (j, i) float32, summing to 1 over the patches: mean over heads and patches of the target.
+        (j, i) float32, mean over heads and patches of the target: 1 is the attention to a patch if
+        all patches were attended to alike; 0 beside the part of the slice that shows the brain.
     """
     patch = engine.multiple
-    slices = pad_slices(images[None], patch)
-    weight = pad_slices(np.asarray(target, np.float32)[None, None], patch)[0, 0]
+    rows_and_columns = brain_window(images[None], patch)
+    cropped = images[(slice(None), *rows_and_columns)]
+    slices = pad_slices(cropped[None], patch)
+    weight = pad_slices(np.asarray(target, np.float32)[rows_and_columns][None, None], patch)[0, 0]
     rows, columns = (n // patch for n in weight.shape)
     share = weight.reshape(rows, patch, columns, patch).mean((1, 3)).ravel()
     attended = (share / max(float(share.sum()), 1e-6)) @ engine.attention(slices, present)[0]
-    shares = upsample(attended.reshape(1, 1, rows, columns), patch, images.shape[-2:])
-    fine: Array = shares[0, 0]
-    return fine
+    times_alike = (attended * rows * columns).reshape(1, 1, rows, columns)
+    out: Array = np.zeros(images.shape[1:], np.float32)
+    out[rows_and_columns] = upsample(times_alike, patch, cropped.shape[-2:])[0, 0]
+    return out

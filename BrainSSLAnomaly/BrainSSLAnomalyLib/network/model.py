@@ -62,14 +62,15 @@ def load_model(
 
 
 def _load_engine(device: Device, size: NetworkSize, threads: int, bundle: str) -> SliceEngine:
-    if runs_on_gpu(device):
+    if size is NetworkSize.FULL and runs_on_gpu(device):
         from .torch_engine import TorchEngine
 
         return TorchEngine(load_hybrid_network(bundle).to("cuda"))
-    from .onnx_engine import PREDICT_GRAPH, OnnxEngine
+    from .onnx_engine import LIGHT_GRAPH, PREDICT_GRAPH, OnnxEngine
 
     stages = len(read_metadata(bundle)["network_settings"]["features"])
-    return OnnxEngine(bundle, 2 ** (stages - 1), threads=threads, graph=PREDICT_GRAPH)
+    graph = LIGHT_GRAPH if size is NetworkSize.LIGHT else PREDICT_GRAPH
+    return OnnxEngine(bundle, 2 ** (stages - 1), threads=threads, graph=graph)
 
 
 def load_hybrid_network(bundle: str = BUNDLE) -> HybridNetwork:

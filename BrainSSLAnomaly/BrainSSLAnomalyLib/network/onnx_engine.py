@@ -18,6 +18,9 @@ from .engine import SliceOutput
 from .folding import fold_batch_norm
 
 PREDICT_GRAPH = "predict"
+LIGHT_GRAPH = "light"
+"""That of the light network, in whole numbers of 8 bits, with its own weights."""
+
 ATTENTION_GRAPH = "attention"
 
 
@@ -101,11 +104,11 @@ class OnnxEngine:
 def open_session(
     graph: Graph, weights: Mapping[str, NDArray[np.float32]], *, threads: int = 0
 ) -> Any:
-    """Return an ONNX Runtime session of a graph whose weights lie outside.
+    """Return an ONNX Runtime session of a graph.
 
     Args:
         graph: from a bundle.
-        weights: of the bundle, by name.
+        weights: of the bundle, by name, for graphs whose weights lie outside.
         threads: to use; all that there are if 0.
     """
     import onnxruntime
@@ -114,7 +117,8 @@ def open_session(
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 3  # errors alone
-    used = [name for name in weights if name not in graph.unused]
-    values = [onnxruntime.OrtValue.ortvalue_from_numpy(weights[name]) for name in used]
-    options.add_external_initializers(used, values)
+    if graph.unused is not None:
+        used = [name for name in weights if name not in graph.unused]
+        values = [onnxruntime.OrtValue.ortvalue_from_numpy(weights[name]) for name in used]
+        options.add_external_initializers(used, values)
     return onnxruntime.InferenceSession(graph.content, options, providers=["CPUExecutionProvider"])

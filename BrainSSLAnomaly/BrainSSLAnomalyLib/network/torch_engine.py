@@ -19,9 +19,9 @@ from .hybrid import HybridNetwork
 def stage_module(network: HybridNetwork, stage: ExplanationStage) -> nn.Module:
     """Return the module whose features are those of a stage."""
     modules: dict[ExplanationStage, nn.Module] = {
-        ExplanationStage.CONVOLUTION: network.encoder[-3],
+        ExplanationStage.CONVOLUTION: network.encoder[len(network.encoder) // 2],
         ExplanationStage.TRANSFORMER: network.context,
-        ExplanationStage.DECODER: network.decoder[-2],
+        ExplanationStage.DECODER: network.decoder[len(network.decoder) // 2 - 1],
     }
     return modules[stage]
 

@@ -11,7 +11,7 @@ pytest.importorskip(
     "sklearn", reason="training needs scikit-learn: pip install 'brain-ssl-anomaly[training]'"
 )
 pytest.importorskip(
-    "einops", reason="MONAI's transformer needs einops: pip install 'brain-ssl-anomaly[model]'"
+    "einops", reason="MONAI's transformer needs einops: pip install 'brain-ssl-anomaly[torch]'"
 )
 
 from BrainSSLAnomalyLib.core.results import NetworkInput

@@ -250,10 +250,10 @@ def test_two_processes_learn_one_network(tmp_path):
 
 def test_slabs_used_several_times_are_the_same_after_a_stop(tmp_path, monkeypatch):
     pytest.importorskip(
-        "monai", reason="the hybrid needs MONAI: pip install 'brain-ssl-anomaly[model]'"
+        "monai", reason="the hybrid needs MONAI: pip install 'brain-ssl-anomaly[torch]'"
     )
     pytest.importorskip(
-        "einops", reason="MONAI's transformer needs einops: pip install 'brain-ssl-anomaly[model]'"
+        "einops", reason="MONAI's transformer needs einops: pip install 'brain-ssl-anomaly[torch]'"
     )
     from BrainSSLAnomalyLib.network.hybrid import HybridSettings
     from support.training_heads import label_archive
