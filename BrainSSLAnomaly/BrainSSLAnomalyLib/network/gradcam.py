@@ -98,14 +98,14 @@ def attention_map(engine: SliceEngine, images: Array, present: Array, target: ND
         all patches were attended to alike; 0 beside the part of the slice that shows the brain.
     """
     patch = engine.multiple
-    rows_and_columns = brain_window(images[None], patch)
-    cropped = images[(slice(None), *rows_and_columns)]
+    window = brain_window(images[None], patch)
+    cropped = images[:, window[0], window[1]]
     slices = pad_slices(cropped[None], patch)
-    weight = pad_slices(np.asarray(target, np.float32)[rows_and_columns][None, None], patch)[0, 0]
+    weight = pad_slices(np.asarray(target, np.float32)[window][None, None], patch)[0, 0]
     rows, columns = (n // patch for n in weight.shape)
     share = weight.reshape(rows, patch, columns, patch).mean((1, 3)).ravel()
     attended = (share / max(float(share.sum()), 1e-6)) @ engine.attention(slices, present)[0]
     times_alike = (attended * rows * columns).reshape(1, 1, rows, columns)
     out: Array = np.zeros(images.shape[1:], np.float32)
-    out[rows_and_columns] = upsample(times_alike, patch, cropped.shape[-2:])[0, 0]
+    out[window] = upsample(times_alike, patch, cropped.shape[-2:])[0, 0]
     return out

@@ -108,12 +108,13 @@ def predict_volume(
     for number, (axis, augmentation) in enumerate(runs):
         volume = np.moveaxis(images, axis + 1, 0)
         for at in _batches(len(volume), batch):
-            window = brain_window(volume[at], engine.multiple)
-            slices = augmentation.apply(volume[at][(..., *window)])
+            rows, columns = brain_window(volume[at], engine.multiple)
+            window = (at, rows, columns)
+            slices = augmentation.apply(volume[at][:, :, rows, columns])
             out = predict_padded(engine, slices, present)
-            sums.add_logit(axis, (at, *window), augmentation.invert(out.anomaly)[:, 0])
+            sums.add_logit(axis, window, augmentation.invert(out.anomaly)[:, 0])
             if augmentation is augmentations[0]:
-                sums.add_maps(axis, (at, *window), out)
+                sums.add_maps(axis, window, out)
             progress((number + at.stop / len(volume)) / len(runs))
     return sums.prediction(runs=len(runs), plain_runs=len(axes))
 
