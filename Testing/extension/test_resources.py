@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-from BrainSSLAnomalyLib.core.errors import BadSettings
 from support.project import PROJECT
 
 MODULE = PROJECT / "BrainSSLAnomaly"
@@ -23,12 +21,3 @@ def test_every_data_source_has_its_licence_in_the_notice():
         "MNI152",
     ):
         assert words in notice
-
-
-def test_measurements_refuse_to_run_without_the_anatomy_network(monkeypatch):
-    processes = pytest.importorskip(
-        "training.engine.processes", reason="needs torch: pip install 'brain-ssl-anomaly[torch]'"
-    )
-    monkeypatch.setattr("BrainSSLAnomalyLib.detection.detect.networks_available", lambda: False)
-    with pytest.raises(BadSettings, match="pip install"):
-        processes.prepare_as_shipped(None)

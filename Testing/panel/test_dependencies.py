@@ -21,7 +21,7 @@ from support.slicer.optional import needed
 needed("slicer")
 needed("PySide6.QtWidgets")
 
-NETWORK = ["torch", "monai", "einops", "safetensors"]
+GPU = ["torch", "monai", "einops"]
 
 
 @pytest.fixture
@@ -127,72 +127,67 @@ def answer(monkeypatch):
 
 @pytest.fixture
 def bare(panel, installed):
-    """The panel where everything but the packages of the network is installed."""
-    installed.update(dict.fromkeys(NETWORK, ""))
+    """The panel where everything but the packages for a GPU is installed."""
+    installed.update(dict.fromkeys(GPU, ""))
     panel.setupSection.showMissing()
     return panel
 
 
-def test_the_network_needs_torch_first_and_the_statistics_never(dependencies):
-    names = [r.name for r in dependencies.network_requirements()]
-    assert names == NETWORK
+def test_a_gpu_needs_torch_first_and_the_processor_never(dependencies):
+    names = [r.name for r in dependencies.gpu_requirements()]
+    assert names == GPU
     assert not set(names) & {r.name for r in dependencies.requirements()}
 
 
-def test_the_detector_asks_for_the_same_packages(dependencies):
-    from BrainSSLAnomalyLib.detection import detect
+def test_the_network_asks_for_the_same_packages_on_a_gpu(dependencies):
+    from BrainSSLAnomalyLib.network import device
 
-    assert list(detect.NETWORK_PACKAGES) == NETWORK
+    assert list(device.TORCH_PACKAGES) == GPU
 
 
 def test_both_lists_are_those_of_the_pip_package(dependencies):
     text = (PROJECT / "pyproject.toml").read_text()
-    (model,) = re.findall(r"^model = \[(.*)\]$", text, re.MULTILINE)
-    assert re.findall(r'"(.+?)"', model) == [str(r) for r in dependencies.network_requirements()]
+    (gpu,) = re.findall(r"^torch = \[(.*)\]$", text, re.MULTILINE)
+    assert re.findall(r'"(.+?)"', gpu) == [str(r) for r in dependencies.gpu_requirements()]
     assert all(f'"{requirement}"' in text for requirement in dependencies.requirements())
 
 
-def test_without_the_network_the_panel_names_what_replaces_it_and_detects_without_asking(
-    bare, answer
-):
-    assert not bare.ui.networkButton.isHidden() and not bare.ui.wheelsButton.isHidden()
+def test_without_pytorch_the_panel_says_where_networks_run_and_detects_without_asking(bare, answer):
+    assert not bare.ui.gpuButton.isHidden() and not bare.ui.wheelsButton.isHidden()
     assert bare.ui.installButton.isHidden()
-    assert (
-        bare.ui.networkMessage.text
-        == "Without PyTorch, statistics and an atlas replace the networks."
-    )
-    picture(bare, "9_no_network")
+    assert bare.ui.gpuMessage.text == "Networks run on the processor; a GPU needs PyTorch."
+    picture(bare, "9_no_gpu")
     assert bare.setupSection.isReady() and not answer.questions
 
 
 def test_without_monai_alone_monai_is_named(panel, installed):
     installed["monai"] = ""
     panel.setupSection.showMissing()
-    assert "Without monai" in panel.ui.networkMessage.text
+    assert "needs monai" in panel.ui.gpuMessage.text
 
 
 def test_with_everything_installed_there_is_nothing_to_press(panel, installed):
-    installed.update(dict.fromkeys(NETWORK, "99.0"))
+    installed.update(dict.fromkeys(GPU, "99.0"))
     panel.setupSection.showMissing()
-    for name in ("networkButton", "networkMessage", "wheelsButton", "installButton"):
+    for name in ("gpuButton", "gpuMessage", "wheelsButton", "installButton"):
         assert getattr(panel.ui, name).isHidden(), name
 
 
-def test_the_network_is_installed_after_asking_and_keeps_the_torch_that_was_chosen(
+def test_gpu_support_is_installed_after_asking_and_keeps_the_torch_that_was_chosen(
     bare, answer, extension, pip
 ):
-    click(bare.ui.networkButton)
+    click(bare.ui.gpuButton)
     (question,) = answer.questions
     assert "GB" in question and "torch" in question and "monai" in question
     assert extension == [(False, ">=2.2")]  # the panel has asked before
     ((wanted, constraints),) = pip.calls
-    assert wanted == ["monai>=1.3", "einops>=0.6", "safetensors>=0.4"]
+    assert wanted == ["monai>=1.3", "einops>=0.6"]
     assert (
         "torch==2.5.1+cu121" in constraints and f"numpy=={metadata.version('numpy')}" in constraints
     )
     assert (
-        bare.ui.networkButton.isHidden()
-        and bare.ui.networkMessage.isHidden()
+        bare.ui.gpuButton.isHidden()
+        and bare.ui.gpuMessage.isHidden()
         and "Installed" in bare.ui.statusMessage.text
     )
 
@@ -209,9 +204,9 @@ def test_slicers_package_manager_installs_without_asking_again(
         return real(requirements, **options)
 
     monkeypatch.setattr(packaging, "pip_ensure", pip_ensure)
-    click(bare.ui.networkButton)
+    click(bare.ui.gpuButton)
     ((requirements, options),) = calls
-    assert [r.name for r in requirements] == NETWORK[1:]
+    assert [r.name for r in requirements] == GPU[1:]
     assert options["prompt_install"] is False and options["requester"] == "BrainSSLAnomaly"
     assert len(answer.questions) == 1 and len(pip.calls) == 1
 
@@ -243,24 +238,19 @@ def test_slicers_package_manager_installs_nothing_in_testing_mode(
     from slicer import packaging
 
     monkeypatch.setattr(slicer.app, "testingEnabled", lambda: True)
-    packaging.pip_ensure(dependencies.missing_for_network(), prompt_install=False)
+    packaging.pip_ensure(dependencies.missing_for_gpu(), prompt_install=False)
     assert not pip.calls
 
 
 def test_nothing_is_installed_after_no(bare, answer, extension, pip):
     answer.yes = False
-    click(bare.ui.networkButton)
-    assert (
-        answer.questions
-        and not extension
-        and not pip.calls
-        and not bare.ui.networkButton.isHidden()
-    )
+    click(bare.ui.gpuButton)
+    assert answer.questions and not extension and not pip.calls and not bare.ui.gpuButton.isHidden()
 
 
 def test_without_the_extension_the_message_names_it_before_asking(bare, answer, pip, monkeypatch):
     monkeypatch.setitem(sys.modules, "PyTorchUtils", None)
-    click(bare.ui.networkButton)
+    click(bare.ui.gpuButton)
     message = bare.ui.statusMessage.text
     assert "Extensions Manager" in message and "restart" in message
     assert "press the button again" in message
@@ -272,16 +262,16 @@ def test_the_extension_is_not_needed_where_torch_is_installed(
 ):
     installed["torch"] = "2.2.0"
     monkeypatch.setitem(sys.modules, "PyTorchUtils", None)
-    click(bare.ui.networkButton)
+    click(bare.ui.gpuButton)
     assert "a few MB" in answer.questions[0] and "torch" not in answer.questions[0]
-    assert "torch==2.2.0" in pip.calls[0][1] and bare.ui.networkButton.isHidden()
+    assert "torch==2.2.0" in pip.calls[0][1] and bare.ui.gpuButton.isHidden()
 
 
 def test_where_torch_was_not_installed_nothing_else_is(bare, answer, extension, pip, monkeypatch):
     monkeypatch.setattr(
         sys.modules["PyTorchUtils"].PyTorchUtilsLogic, "installTorch", lambda self, **_: None
     )
-    click(bare.ui.networkButton)
+    click(bare.ui.gpuButton)
     assert "PyTorch was not installed" in bare.ui.statusMessage.text and not pip.calls
 
 
@@ -289,12 +279,12 @@ def test_a_failure_of_pip_after_torch_is_explained_and_can_be_tried_again(
     bare, answer, extension, pip
 ):
     pip.error = subprocess.CalledProcessError(1, "pip install")
-    click(bare.ui.networkButton)
+    click(bare.ui.gpuButton)
     assert "could not be installed" in bare.ui.statusMessage.text
-    assert not bare.ui.networkButton.isHidden() and "Without monai" in bare.ui.networkMessage.text
+    assert not bare.ui.gpuButton.isHidden() and "needs monai" in bare.ui.gpuMessage.text
     pip.error = None
-    click(bare.ui.networkButton)
-    assert len(pip.calls) == 1 and bare.ui.networkButton.isHidden()
+    click(bare.ui.gpuButton)
+    assert len(pip.calls) == 1 and bare.ui.gpuButton.isHidden()
 
 
 def choose_folder(monkeypatch, folder):
@@ -310,10 +300,9 @@ def test_a_folder_of_wheels_installs_torch_too_without_internet(bare, pip, tmp_p
     click(bare.ui.wheelsButton)
     ((arguments, constraints),) = pip.calls
     assert arguments[:3] == ["--no-index", "--find-links", str(tmp_path)]
-    assert [a.split(">")[0] for a in arguments[3:]] == NETWORK
+    assert [a.split(">")[0] for a in arguments[3:]] == GPU
     assert (
-        not any(line.startswith("torch") for line in constraints)
-        and bare.ui.networkButton.isHidden()
+        not any(line.startswith("torch") for line in constraints) and bare.ui.gpuButton.isHidden()
     )
 
 
@@ -321,7 +310,7 @@ def test_a_folder_of_wheels_installs_torch_too_without_internet(bare, pip, tmp_p
     ("wheel", "calls"),
     [("nibabel-5.3-py3-none-any.whl", 1), ("torch-2.5.1-cp312-cp312-win_amd64.whl", 2)],
 )
-def test_a_folder_with_the_statistics_alone_is_enough_for_them(
+def test_a_folder_without_pytorch_is_enough_for_the_processor(
     bare, pip, installed, tmp_path, monkeypatch, wheel, calls
 ):
     installed["nibabel"] = ""
@@ -342,7 +331,7 @@ def test_slicers_own_packages_are_pinned_but_not_those_to_be_replaced(dependenci
 
 
 def test_the_setup_check_names_what_the_network_needs(panel):
-    for name in NETWORK:
+    for name in GPU:
         assert re.search(rf"^{name} ", panel.setupSection.versions(), re.MULTILINE), name
 
 

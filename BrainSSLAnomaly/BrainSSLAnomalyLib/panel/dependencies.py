@@ -43,19 +43,19 @@ class NoPyTorchExtension(BrainSSLAnomalyError):
 
 
 def requirements() -> list[Requirement]:
-    """Return what the statistical detector needs, from ``Resources/requirements.txt``."""
+    """Return what a detection needs, from ``Resources/requirements.txt``."""
     from slicer import packaging
 
     return list(packaging.load_requirements(resource("requirements.txt")))
 
 
-def network_requirements() -> list[Requirement]:
-    """Return what the network needs beside that, PyTorch first."""
+def gpu_requirements() -> list[Requirement]:
+    """Return what networks need on a GPU beside that, PyTorch first."""
     from packaging.requirements import Requirement
     from slicer import packaging
 
     torch = Requirement(f"torch{TORCH_VERSION}")
-    return [torch, *packaging.load_requirements(resource("requirements-network.txt"))]
+    return [torch, *packaging.load_requirements(resource("requirements-gpu.txt"))]
 
 
 def missing() -> list[Requirement]:
@@ -63,9 +63,9 @@ def missing() -> list[Requirement]:
     return _missing(requirements())
 
 
-def missing_for_network() -> list[Requirement]:
-    """Return those of `network_requirements` that are not installed, or too old."""
-    return _missing(network_requirements())
+def missing_for_gpu() -> list[Requirement]:
+    """Return those of `gpu_requirements` that are not installed, or too old."""
+    return _missing(gpu_requirements())
 
 
 def _missing(wanted: Sequence[Requirement]) -> list[Requirement]:
@@ -75,7 +75,7 @@ def _missing(wanted: Sequence[Requirement]) -> list[Requirement]:
 
 
 def install() -> None:
-    """Install what the statistical detector needs; the user has agreed.
+    """Install what a detection needs; the user has agreed.
 
     Raises:
         RuntimeError, subprocess.CalledProcessError: it failed.
@@ -83,7 +83,7 @@ def install() -> None:
     _install(missing())
 
 
-def install_network() -> None:
+def install_gpu_support() -> None:
     """Install PyTorch through its extension, then the rest; the user has agreed.
 
     Raises:
@@ -100,7 +100,7 @@ def install_network() -> None:
         if torch is None:
             raise RuntimeError("PyTorch was not installed")
         importlib.invalidate_caches()
-    _install([requirement for requirement in missing_for_network() if not _is_torch(requirement)])
+    _install([requirement for requirement in missing_for_gpu() if not _is_torch(requirement)])
 
 
 def check_extension() -> None:
@@ -119,13 +119,13 @@ def check_extension() -> None:
 def install_from(folder: Path) -> None:
     """Install from a folder of wheels, without internet.
 
-    What the statistical detector needs, and what the network needs where the folder has it.
+    What a detection needs, and what networks need on a GPU where the folder has it.
 
     Raises:
         subprocess.CalledProcessError: a wheel is missing or does not fit.
     """
-    basic, network = missing(), missing_for_network()
-    for wanted in (basic, network if not basic or _has_any(folder, network) else []):
+    basic, gpu = missing(), missing_for_gpu()
+    for wanted in (basic, gpu if not basic or _has_any(folder, gpu) else []):
         if wanted:
             names = [str(requirement) for requirement in wanted]
             with _constraints(wanted) as constraints:
@@ -168,7 +168,7 @@ def _is_torch(requirement: Requirement) -> bool:
 
 
 def _torch_is_missing() -> bool:
-    return any(map(_is_torch, missing_for_network()))
+    return any(map(_is_torch, missing_for_gpu()))
 
 
 def _has_any(folder: Path, wanted: Sequence[Requirement]) -> bool:

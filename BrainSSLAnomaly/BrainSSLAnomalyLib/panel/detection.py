@@ -11,7 +11,7 @@ from ..core.settings import DetectionSettings, DetectorName
 from .job_monitor import JobMonitor
 from .parameters import detection_settings, fill_widgets
 
-WITHOUT_WIDGET = ("score", "explain")
+WITHOUT_WIDGET = ("score", "explain", "network", "fast", "threads")
 """Settings of a detection that the panel does not offer."""
 
 

@@ -33,7 +33,7 @@ class SetupSection:
         self._ui = ui
         self._detection = detection
         ui.installButton.connect("clicked()", self.install)
-        ui.networkButton.connect("clicked()", self.installNetwork)
+        ui.gpuButton.connect("clicked()", self.installGpuSupport)
         ui.wheelsButton.connect("clicked()", self._on_wheels)
         ui.setupCheckButton.connect("clicked()", self.check)
 
@@ -52,7 +52,7 @@ class SetupSection:
     def showMissing(self) -> None:
         """Show which packages have to be installed before the first detection."""
         missing = dependencies.missing()
-        self._offer(missing, dependencies.missing_for_network())
+        self._offer(missing, dependencies.missing_for_gpu())
         if missing:
             message = _("To be installed before the first detection: {names}.")
             self._ui.statusMessage.text = message.format(names=", ".join(map(str, missing)))
@@ -71,20 +71,20 @@ class SetupSection:
             self._try_install(dependencies.install)
         return not dependencies.missing()
 
-    def installNetwork(self) -> None:
-        """Ask, and install what the network needs beside the statistics."""
-        missing = dependencies.missing_for_network()
+    def installGpuSupport(self) -> None:
+        """Ask, and install what networks need on a GPU."""
+        missing = dependencies.missing_for_gpu()
         is_large = any(requirement.name == "torch" for requirement in missing)
         large = _("about 0.3 GB, with an NVIDIA graphics card about 3 GB")
         question = _(
-            "For the network these Python packages will be downloaded ({size}) and installed into "
-            "Slicer, which can take some minutes:\n\n{names}\n\nThe statistical detector works "
-            "without them."
+            "For networks on a GPU these Python packages will be downloaded ({size}) and installed "
+            "into Slicer, which can take some minutes:\n\n{names}\n\nWithout them networks run on "
+            "the processor, with the same results."
         ).format(size=large if is_large else _("a few MB"), names="\n".join(map(str, missing)))
         with self.showingErrors():
             dependencies.check_extension()
             if missing and slicer.util.confirmOkCancelDisplay(question):
-                self._try_install(dependencies.install_network)
+                self._try_install(dependencies.install_gpu_support)
 
     def mayReplace(self, results: Any) -> bool:
         """Ask about a segmentation that was edited by hand; return whether a new one may start."""
@@ -106,7 +106,7 @@ class SetupSection:
             f"BrainSSLAnomaly {__version__}",
             f"Python {platform.python_version()} on {platform.platform()}",
         ]
-        listed = [*dependencies.requirements(), *dependencies.network_requirements()]
+        listed = [*dependencies.requirements(), *dependencies.gpu_requirements()]
         for name in ("numpy", "SimpleITK", *(requirement.name for requirement in listed)):
             try:
                 lines.append(f"{name} {metadata.version(name)}")
@@ -174,15 +174,15 @@ class SetupSection:
             self._ui.statusMessage.text = _("Installed. If a detection fails now, restart Slicer.")
             self.showMissing()
             return
-        self._offer(dependencies.missing(), dependencies.missing_for_network())
+        self._offer(dependencies.missing(), dependencies.missing_for_gpu())
 
     def _offer(self, missing: Sequence[Any], for_network: Sequence[Any]) -> None:
         """Show the buttons that are of use."""
         self._ui.installButton.visible = bool(missing)
         self._ui.wheelsButton.visible = bool(missing or for_network)
-        self._ui.networkButton.visible = bool(for_network)
-        self._ui.networkMessage.visible = bool(for_network)
+        self._ui.gpuButton.visible = bool(for_network)
+        self._ui.gpuMessage.visible = bool(for_network)
         if for_network:
             name = for_network[0].name.replace("torch", "PyTorch")
-            message = _("Without {name}, statistics and an atlas replace the networks.")
-            self._ui.networkMessage.text = message.format(name=name)
+            message = _("Networks run on the processor; a GPU needs {name}.")
+            self._ui.gpuMessage.text = message.format(name=name)
