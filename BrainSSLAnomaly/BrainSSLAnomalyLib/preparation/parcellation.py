@@ -232,12 +232,13 @@ def estimate_pose(parcellation: Parcellation, template: Template) -> NDArray[np.
 
     labels = parcellation.labels
     grid = Volume(labels, parcellation.affine).grid
+    own, atlas = _moments(labels, grid), _atlas_moments(template)
     known, found = [], []
     for structures, regions in _LANDMARKS:
-        own = np.isin(labels, structures)
-        if own.sum() * STRUCTURE_SPACING_MM**3 / 1000 >= MIN_LANDMARK_ML:
-            found.append(_centre(own, grid))
-            known.append(_centre(np.isin(template.regions, regions), TEMPLATE_GRID))
+        voxels = own[list(structures), 0].sum()
+        if voxels * STRUCTURE_SPACING_MM**3 / 1000 >= MIN_LANDMARK_ML:
+            found.append(_centre(own[list(structures)]))
+            known.append(_centre(atlas[list(regions)]))
     if len(known) < MIN_LANDMARKS:
         return None
     source, target = np.array(known), np.array(found)
@@ -274,6 +275,26 @@ def correct_regions(parcellation: Parcellation, regions: NDArray[np.uint8]) -> N
     return out
 
 
-def _centre(mask: NDArray[np.bool_], grid: Grid) -> NDArray[np.float64]:
-    k, j, i = (float(n.mean()) for n in np.nonzero(mask))
-    return grid.to_ras((k, j, i))
+def _atlas_moments(template: Template) -> NDArray[np.float64]:
+    """Return the `_moments` of the template's regions, from every second voxel along each axis."""
+    affine = TEMPLATE_GRID.affine @ np.diag([2.0, 2.0, 2.0, 1.0])
+    every_second = Volume(template.regions[::2, ::2, ::2], affine)
+    return _moments(every_second.array, every_second.grid)
+
+
+def _moments(labels: NDArray[np.uint8], grid: Grid) -> NDArray[np.float64]:
+    """Return the number of voxels of each label and the sums of their RAS mm, (256, 4)."""
+    inside = np.flatnonzero(labels)
+    codes = labels.ravel()[inside]
+    index = np.unravel_index(inside, labels.shape)
+    count = np.bincount(codes, minlength=256)
+    k, j, i = (np.bincount(codes, n, minlength=256) for n in index)
+    moments: NDArray[np.float64] = np.stack([i, j, k, count], 1) @ grid.affine.T
+    return moments[:, [3, 0, 1, 2]]
+
+
+def _centre(moments: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the common centre of some labels in RAS mm, from their `_moments`."""
+    count, *sums = moments.sum(0)
+    centre: NDArray[np.float64] = np.array(sums) / count
+    return centre
