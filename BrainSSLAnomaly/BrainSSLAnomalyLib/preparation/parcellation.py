@@ -6,7 +6,7 @@ network comes in as a function: nothing here needs torch.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -121,37 +121,41 @@ class Parcellation:
         return Volume(self.probability[list(structures)].sum(0), self.affine)
 
 
-def predict_parcellation(predictor: AnatomyPredictor, scans: Iterable[Volume]) -> Parcellation:
-    """Return the mean of the network's predictions for scans of one patient.
+def predict_parcellation(
+    predictor: AnatomyPredictor, scan: Volume, *, is_stripped: bool = False
+) -> Parcellation:
+    """Return the network's prediction in a window around the brain.
+
+    The middle of a stripped brain is known. That of a head is predicted first, in a window below
+    the crown.
 
     Args:
         predictor: the anatomy network.
-        scans: at least one, aligned, all on one canonical grid of `STRUCTURE_SPACING_MM`.
+        scan: on a canonical grid of `STRUCTURE_SPACING_MM`.
+        is_stripped: whether the scan shows nothing but the brain.
     """
-    predictions = [_predict(predictor, scan) for scan in scans]
-    total = predictions[0].probability.copy()
-    for other in predictions[1:]:
-        total += other.probability
-    return Parcellation(total / len(predictions), predictions[0].affine)
-
-
-def _predict(predictor: AnatomyPredictor, scan: Volume) -> Parcellation:
-    """Predict twice: in a window below the crown, then in one around the brain found there."""
     head = foreground(scan)
     if not head.any():
         head = np.ones(scan.array.shape, bool)
     array = scan.array - scan.array.min()
     array = np.clip(array / max(float(np.median(array[head])), 1e-6), 0, MAX_INTENSITY)
     array = array.astype(np.float32)
-    crown = int(np.nonzero(head.any((1, 2)))[0].max())
-    upper = head[max(0, crown - WINDOW[0]) :]
-    _, j, i = (float(n.mean()) for n in np.nonzero(upper))
-    height = crown + MARGIN_ABOVE_MM / STRUCTURE_SPACING_MM - WINDOW[0] / 2
-    predicted = _predict_in_window(predictor, array, (height, j, i))
+    if is_stripped:
+        centre = _centre_of_mass(head.astype(np.float32))
+        return Parcellation(_predict_in_window(predictor, array, centre), scan.affine)
+    predicted = _predict_in_window(predictor, array, _below_crown(head))
     inside = 1 - predicted[Structure.OUTSIDE]
     if inside.sum() > 1:
         predicted = _predict_in_window(predictor, array, _centre_of_mass(inside))
     return Parcellation(predicted, scan.affine)
+
+
+def _below_crown(head: NDArray[np.bool_]) -> tuple[float, float, float]:
+    """Return the middle (k, j, i) of a window that ends a little above the crown of a head."""
+    crown = int(np.nonzero(head.any((1, 2)))[0].max())
+    upper = head[max(0, crown - WINDOW[0]) :]
+    _, j, i = (float(n.mean()) for n in np.nonzero(upper))
+    return crown + MARGIN_ABOVE_MM / STRUCTURE_SPACING_MM - WINDOW[0] / 2, j, i
 
 
 _OTHER_AXES = ((1, 2), (0, 2), (0, 1))
