@@ -120,7 +120,7 @@ def register_to_template(
     else:
         start = _similarity(pose, _centre(drawn.array > 0.3, drawn.grid))
     fixed, image = to_sitk(drawn), to_sitk(moving)
-    coarse = [to_sitk(canonical_copy(v, SIMILARITY_LEVEL.spacing_mm)) for v in (drawn, moving)]
+    coarse = _copies(SIMILARITY_LEVEL, drawn, moving)
     similar = _step(*coarse, start, SIMILARITY_LEVEL)[1]
     affine = sitk.AffineTransform(3)
     affine.SetCenter(start.GetCenter())
@@ -180,21 +180,19 @@ def register_rigidly(moving: Volume, fixed: Volume) -> NDArray[np.float64]:
     """
     finest = RIGID_LEVELS[-1].spacing_mm
     target, source = (_clip_bright(canonical_copy(v, finest)) for v in (fixed, moving))
-    best: sitk.Euler3DTransform | None = None
-    for level in RIGID_LEVELS:
-        copies = (to_sitk(_copy_for(level, target)), to_sitk(_copy_for(level, source)))
-        starts = _rigid_starts(*copies) if best is None else (best,)
-        best = min((_step(*copies, start, level) for start in starts), key=itemgetter(0))[1]
+    copies = _copies(RIGID_LEVELS[0], target, source)
+    starts = (_identity_at_centre(copies[0]), _moments_start(*copies))
+    tried = [_step(*copies, start, RIGID_LEVELS[0]) for start in starts]
+    best = min(tried, key=itemgetter(0))[1]
+    best = _step(*_copies(RIGID_LEVELS[1], target, source), best, RIGID_LEVELS[1])[1]
+    best = _step(to_sitk(target), to_sitk(source), best, RIGID_LEVELS[2])[1]
     return ras_matrix(best)
 
 
-def _copy_for(level: Level, volume: Volume) -> Volume:
-    is_finest = level is RIGID_LEVELS[-1]
-    return volume if is_finest else canonical_copy(volume, level.spacing_mm)
-
-
-def _rigid_starts(fixed: sitk.Image, moving: sitk.Image) -> tuple[sitk.Euler3DTransform, ...]:
-    return _identity_at_centre(fixed), _moments_start(fixed, moving)
+def _copies(level: Level, fixed: Volume, moving: Volume) -> tuple[sitk.Image, sitk.Image]:
+    """Return both images of a registration with the voxels of a level."""
+    spacing = level.spacing_mm
+    return to_sitk(canonical_copy(fixed, spacing)), to_sitk(canonical_copy(moving, spacing))
 
 
 def _step(
@@ -251,7 +249,7 @@ def _method(level: Level) -> sitk.ImageRegistrationMethod:
 
 def _best_start(drawn: Volume, moving: Volume, *, with_skull: bool) -> sitk.Similarity3DTransform:
     """Return the best of many poses by mutual information at 8 mm, the best four optimised."""
-    fixed, image = (to_sitk(canonical_copy(v, POSE_LEVEL.spacing_mm)) for v in (drawn, moving))
+    fixed, image = _copies(POSE_LEVEL, drawn, moving)
     target = _centre(drawn.array > 0.3, drawn.grid)
     body = foreground(moving)
     source = _centre(body, moving.grid)
