@@ -269,7 +269,9 @@ def correct_regions(parcellation: Parcellation, regions: NDArray[np.uint8]) -> N
     labels = parcellation.labels
     out: NDArray[np.uint8] = regions.copy()
     for structure, allowed in REGIONS_OF.items():
-        fits = np.isin(regions, allowed)
+        is_allowed = np.zeros(256, bool)
+        is_allowed[list(allowed)] = True
+        fits = is_allowed[regions]
         wrong = (labels == structure) & ~fits
         if wrong.any() and fits.any():
             box = ndimage.find_objects((wrong | fits).astype(np.uint8))[0]

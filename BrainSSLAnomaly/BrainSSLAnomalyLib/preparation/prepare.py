@@ -116,7 +116,7 @@ def parcellate(aligned: AlignedStudy, predictor: AnatomyPredictor) -> Parcellati
     """Predict the anatomy from one scan: the T1 if there is one, else the reference.
 
     On the elderly of the training data a T1 alone agrees with their labels as well as the mean of
-    T1 and FLAIR does (``docs/experiments/speed.md``).
+    T1 and FLAIR does (``docs/experiments/2026-11-28-speed.md``).
     """
     has_t1 = Modality.T1 in aligned.scans
     modality = Modality.T1 if has_t1 else aligned.study.reference.modality
@@ -312,4 +312,7 @@ def _on_canonical_grid(mask: NDArray[np.bool_], aligned: AlignedStudy) -> NDArra
 
 def _on_box(maps: NDArray[np.float32], grid: Grid, brain: ExtractedBrain) -> NDArray[np.float32]:
     """Return maps (n, k, j, i) of a grid on the box of the brain."""
-    return np.stack([resample(Volume(m, grid.affine), brain.box_grid) for m in maps])
+    out = np.empty((len(maps), *brain.box_grid.shape), np.float32)
+    for row, m in zip(out, maps, strict=True):
+        row[:] = resample(Volume(m, grid.affine), brain.box_grid)
+    return out
