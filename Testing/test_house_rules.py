@@ -86,12 +86,12 @@ def test_slicer_qt_trame_torch_and_training_are_imported_only_where_they_belong(
         assert room(path) in allowed or not roots & banned
 
 
-def test_importing_every_light_room_brings_neither_torch_nor_slicer_nor_matplotlib():
+def test_importing_every_light_room_brings_neither_torch_nor_slicer_nor_pillow():
     code = (
         "import sys, BrainSSLAnomalyLib.cli.app, BrainSSLAnomalyLib.detection.detect; "
         "import BrainSSLAnomalyLib.report, BrainSSLAnomalyLib.imageio; "
         "import BrainSSLAnomalyLib.segmentation; "
-        "print(sorted({'torch', 'monai', 'slicer', 'matplotlib'} & set(sys.modules)))"
+        "print(sorted({'torch', 'monai', 'slicer', 'matplotlib', 'PIL'} & set(sys.modules)))"
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"

@@ -367,7 +367,7 @@ import sys
 
 sys.modules.pop("BrainSSLAnomalyLib", None)
 MISSING = {
-    "scipy", "skimage", "cc3d", "cattrs", "nibabel", "pydicom", "jinja2", "matplotlib",
+    "scipy", "skimage", "cc3d", "cattrs", "nibabel", "pydicom", "jinja2", "PIL",
     "torch", "monai", "einops", "safetensors", "typer", "rich",
 }
 class Missing:
@@ -378,7 +378,7 @@ sys.meta_path.insert(0, Missing())
 from importlib import metadata
 real = metadata.version
 def version(name):
-    if name in MISSING | {"connected-components-3d", "scikit-image"}:
+    if name in MISSING | {"connected-components-3d", "scikit-image", "pillow"}:
         raise metadata.PackageNotFoundError(name)
     return real(name)
 metadata.version = version

@@ -152,7 +152,7 @@ def test_the_network_gets_a_window_below_the_crown_and_then_one_around_the_brain
     body = np.zeros((200, 110, 90), np.float32)
     body[:, 30:80, 20:70] = 500 + 10 * np.random.default_rng(0).random((200, 50, 50))
     body[140:190, 30:80, 20:70] += 400
-    parcellation = predict_parcellation(predict, [Volume(body, AFFINE), Volume(body * 2, AFFINE)])
+    parcellation = predict_parcellation(predict, Volume(body, AFFINE))
     assert parcellation.probability.shape == (len(Structure), *body.shape)
     np.testing.assert_allclose(parcellation.probability.sum(0), 1, atol=1e-5)
     assert (
@@ -160,9 +160,24 @@ def test_the_network_gets_a_window_below_the_crown_and_then_one_around_the_brain
         and parcellation.labels[165, 5, 5] == Structure.OUTSIDE
     )
     assert parcellation.labels[10, 50, 45] == Structure.OUTSIDE  # 360 mm below the crown
-    assert len(shown) == 4 and all(s.shape == WINDOW and s.max() <= MAX_INTENSITY for s in shown)
+    assert len(shown) == 2 and all(s.shape == WINDOW and s.max() <= MAX_INTENSITY for s in shown)
     found = np.argwhere(shown[1] > 1.4)  # the second window has the brain in its middle
     np.testing.assert_allclose((found.min(0) + found.max(0)) / 2, np.array(WINDOW) / 2, atol=2)
+
+
+def test_of_a_stripped_brain_only_one_window_is_predicted_around_its_middle():
+    shown = []
+
+    def predict(scan: np.ndarray) -> np.ndarray:
+        shown.append(scan)
+        return np.full((len(Structure), *scan.shape), 1 / len(Structure), np.float32)
+
+    brain = np.zeros((110, 110, 110), np.float32)
+    brain[10:70, 20:90, 30:90] = 300
+    predict_parcellation(predict, Volume(brain, AFFINE), is_stripped=True)
+    (window,) = shown
+    found = np.argwhere(window > 0.5)
+    np.testing.assert_allclose((found.min(0) + found.max(0)) / 2, np.array(WINDOW) / 2, atol=1)
 
 
 @pytest.mark.parametrize("kind", ["empty", "constant"])
@@ -171,7 +186,6 @@ def test_scans_without_any_content_are_predicted_too(kind):
         return np.full((len(Structure), *scan.shape), 1 / len(Structure), np.float32)
 
     parcellation = predict_parcellation(
-        predict,
-        [Volume(np.full((10, 12, 14), 0.0 if kind == "empty" else 3.0, np.float32), AFFINE)],
+        predict, Volume(np.full((10, 12, 14), 0.0 if kind == "empty" else 3.0, np.float32), AFFINE)
     )
     assert np.isfinite(parcellation.probability).all()

@@ -48,7 +48,7 @@ def load_network(weights: Path | None) -> AnatomyPredictor:
 
 def parcellate(predictor: AnatomyPredictor, scan: Volume) -> Parcellation:
     """Predict the parcellation of a scan on any grid."""
-    return predict_parcellation(predictor, [canonical_copy(scan, STRUCTURE_SPACING_MM)])
+    return predict_parcellation(predictor, canonical_copy(scan, STRUCTURE_SPACING_MM))
 
 
 def resample_brain(

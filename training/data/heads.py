@@ -129,7 +129,7 @@ def read_folder(folder: Path, without: Collection[str] = ()) -> Iterator[Head]:
             continue
         # The network does not depend on the contrast.
         small = canonical_copy(read_scan(path, Modality.T1).volume, SPACING_MM)
-        yield Head(small.array[None], predict_parcellation(predictor, [small]).labels)
+        yield Head(small.array[None], predict_parcellation(predictor, small).labels)
 
 
 def fingerprint(image: NDArray[np.uint8]) -> str:

@@ -12,8 +12,8 @@ from ..core.anatomy import STRUCTURE_SPACING_MM
 from ..core.grid import Grid
 from ..core.resampling import resample
 from ..core.study import Modality, Study, Volume
-from .brain_mask import find_stripped_brain
-from .canonical import canonical_copy
+from .brain_mask import find_stripped_brain, shares_stripped_brain
+from .canonical import canonical_copy, canonical_grid
 from .registration import register_rigidly
 
 
@@ -55,20 +55,24 @@ def align_scans(study: Study) -> AlignedStudy:
     Stripped scans that share the grid of the reference are aligned already and stay in place.
     """
     reference = study.reference
-    brains = {m: find_stripped_brain(study.scans[m].volume) for m in study.modalities}
+    fixed = reference.volume
+    brain = find_stripped_brain(fixed)
     motions: dict[Modality, NDArray[np.float64]] = {}
     for modality in study.modalities:
         scan = study.scans[modality].volume
-        are_stripped = brains[reference.modality] is not None and brains[modality] is not None
-        if modality is reference.modality or (
-            are_stripped and scan.grid.matches(reference.volume.grid)
-        ):
+        if modality is reference.modality or _is_in_place(scan, fixed, brain):
             motions[modality] = np.eye(4)
         else:
-            motions[modality] = register_rigidly(scan, reference.volume)
-    grid = canonical_copy(reference.volume, STRUCTURE_SPACING_MM).grid
+            motions[modality] = register_rigidly(scan, fixed)
+    grid = canonical_grid(fixed.grid, STRUCTURE_SPACING_MM)
     scans = {m: _on_grid(study.scans[m].volume, grid, motions[m]) for m in study.modalities}
-    return AlignedStudy(study, brains[reference.modality], motions, scans)
+    return AlignedStudy(study, brain, motions, scans)
+
+
+def _is_in_place(scan: Volume, fixed: Volume, brain: NDArray[np.bool_] | None) -> bool:
+    if brain is None or not scan.grid.matches(fixed.grid):
+        return False
+    return shares_stripped_brain(scan, brain)
 
 
 def _on_grid(scan: Volume, grid: Grid, motion: NDArray[np.float64]) -> Volume:

@@ -6,7 +6,7 @@ network comes in as a function: nothing here needs torch.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -121,37 +121,41 @@ class Parcellation:
         return Volume(self.probability[list(structures)].sum(0), self.affine)
 
 
-def predict_parcellation(predictor: AnatomyPredictor, scans: Iterable[Volume]) -> Parcellation:
-    """Return the mean of the network's predictions for scans of one patient.
+def predict_parcellation(
+    predictor: AnatomyPredictor, scan: Volume, *, is_stripped: bool = False
+) -> Parcellation:
+    """Return the network's prediction in a window around the brain.
+
+    The middle of a stripped brain is known. That of a head is predicted first, in a window below
+    the crown.
 
     Args:
         predictor: the anatomy network.
-        scans: at least one, aligned, all on one canonical grid of `STRUCTURE_SPACING_MM`.
+        scan: on a canonical grid of `STRUCTURE_SPACING_MM`.
+        is_stripped: whether the scan shows nothing but the brain.
     """
-    predictions = [_predict(predictor, scan) for scan in scans]
-    total = predictions[0].probability.copy()
-    for other in predictions[1:]:
-        total += other.probability
-    return Parcellation(total / len(predictions), predictions[0].affine)
-
-
-def _predict(predictor: AnatomyPredictor, scan: Volume) -> Parcellation:
-    """Predict twice: in a window below the crown, then in one around the brain found there."""
     head = foreground(scan)
     if not head.any():
         head = np.ones(scan.array.shape, bool)
     array = scan.array - scan.array.min()
     array = np.clip(array / max(float(np.median(array[head])), 1e-6), 0, MAX_INTENSITY)
     array = array.astype(np.float32)
-    crown = int(np.nonzero(head.any((1, 2)))[0].max())
-    upper = head[max(0, crown - WINDOW[0]) :]
-    _, j, i = (float(n.mean()) for n in np.nonzero(upper))
-    height = crown + MARGIN_ABOVE_MM / STRUCTURE_SPACING_MM - WINDOW[0] / 2
-    predicted = _predict_in_window(predictor, array, (height, j, i))
+    if is_stripped:
+        centre = _centre_of_mass(head.astype(np.float32))
+        return Parcellation(_predict_in_window(predictor, array, centre), scan.affine)
+    predicted = _predict_in_window(predictor, array, _below_crown(head))
     inside = 1 - predicted[Structure.OUTSIDE]
     if inside.sum() > 1:
         predicted = _predict_in_window(predictor, array, _centre_of_mass(inside))
     return Parcellation(predicted, scan.affine)
+
+
+def _below_crown(head: NDArray[np.bool_]) -> tuple[float, float, float]:
+    """Return the middle (k, j, i) of a window that ends a little above the crown of a head."""
+    crown = int(np.nonzero(head.any((1, 2)))[0].max())
+    upper = head[max(0, crown - WINDOW[0]) :]
+    _, j, i = (float(n.mean()) for n in np.nonzero(upper))
+    return crown + MARGIN_ABOVE_MM / STRUCTURE_SPACING_MM - WINDOW[0] / 2, j, i
 
 
 _OTHER_AXES = ((1, 2), (0, 2), (0, 1))
@@ -232,12 +236,13 @@ def estimate_pose(parcellation: Parcellation, template: Template) -> NDArray[np.
 
     labels = parcellation.labels
     grid = Volume(labels, parcellation.affine).grid
+    own, atlas = _moments(labels, grid), _atlas_moments(template)
     known, found = [], []
     for structures, regions in _LANDMARKS:
-        own = np.isin(labels, structures)
-        if own.sum() * STRUCTURE_SPACING_MM**3 / 1000 >= MIN_LANDMARK_ML:
-            found.append(_centre(own, grid))
-            known.append(_centre(np.isin(template.regions, regions), TEMPLATE_GRID))
+        voxels = own[list(structures), 0].sum()
+        if voxels * STRUCTURE_SPACING_MM**3 / 1000 >= MIN_LANDMARK_ML:
+            found.append(_centre(own[list(structures)]))
+            known.append(_centre(atlas[list(regions)]))
     if len(known) < MIN_LANDMARKS:
         return None
     source, target = np.array(known), np.array(found)
@@ -264,7 +269,9 @@ def correct_regions(parcellation: Parcellation, regions: NDArray[np.uint8]) -> N
     labels = parcellation.labels
     out: NDArray[np.uint8] = regions.copy()
     for structure, allowed in REGIONS_OF.items():
-        fits = np.isin(regions, allowed)
+        is_allowed = np.zeros(256, bool)
+        is_allowed[list(allowed)] = True
+        fits = is_allowed[regions]
         wrong = (labels == structure) & ~fits
         if wrong.any() and fits.any():
             box = ndimage.find_objects((wrong | fits).astype(np.uint8))[0]
@@ -274,6 +281,26 @@ def correct_regions(parcellation: Parcellation, regions: NDArray[np.uint8]) -> N
     return out
 
 
-def _centre(mask: NDArray[np.bool_], grid: Grid) -> NDArray[np.float64]:
-    k, j, i = (float(n.mean()) for n in np.nonzero(mask))
-    return grid.to_ras((k, j, i))
+def _atlas_moments(template: Template) -> NDArray[np.float64]:
+    """Return the `_moments` of the template's regions, from every second voxel along each axis."""
+    affine = TEMPLATE_GRID.affine @ np.diag([2.0, 2.0, 2.0, 1.0])
+    every_second = Volume(template.regions[::2, ::2, ::2], affine)
+    return _moments(every_second.array, every_second.grid)
+
+
+def _moments(labels: NDArray[np.uint8], grid: Grid) -> NDArray[np.float64]:
+    """Return the number of voxels of each label and the sums of their RAS mm, (256, 4)."""
+    inside = np.flatnonzero(labels)
+    codes = labels.ravel()[inside]
+    index = np.unravel_index(inside, labels.shape)
+    count = np.bincount(codes, minlength=256)
+    k, j, i = (np.bincount(codes, n, minlength=256) for n in index)
+    moments: NDArray[np.float64] = np.stack([i, j, k, count], 1) @ grid.affine.T
+    return moments[:, [3, 0, 1, 2]]
+
+
+def _centre(moments: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the common centre of some labels in RAS mm, from their `_moments`."""
+    count, *sums = moments.sum(0)
+    centre: NDArray[np.float64] = np.array(sums) / count
+    return centre

@@ -27,7 +27,7 @@ from .anatomy import (
 from .bias_field import correct_bias_field, estimate_log_bias_field
 from .brain_mask import mask_from_probability
 from .canonical import canonical_copy
-from .parcellation import AnatomyPredictor, predict_parcellation
+from .parcellation import AnatomyPredictor, Parcellation, predict_parcellation
 from .prepared import PreparedStudy
 from .quality import check_brain_volume
 from .template import load_template
@@ -69,8 +69,7 @@ def prepare(
     with clock.stage(ALIGN):
         aligned = align_scans(study)
     with clock.stage(PARCELLATE):
-        scans = aligned.scans.values()
-        parcellation = predict_parcellation(predictor, scans) if predictor is not None else None
+        parcellation = parcellate(aligned, predictor) if predictor is not None else None
     with clock.stage(REGISTER):
         anatomy = place_anatomy(aligned, load_template(), parcellation)
     with clock.stage(CORRECT):
@@ -105,12 +104,23 @@ def _expected_seconds(study: Study, with_network: bool) -> dict[str, float]:
     count = len(study.modalities)
     return {
         ALIGN: 3.0 * (count - 1) + 0.01,
-        PARCELLATE: 2.0 * count * with_network + 0.01,
+        PARCELLATE: 2.0 * with_network + 0.01,
         REGISTER: 3,
         CORRECT: count,
         EXTRACT: 2,
         MEASURE: 1 + count,
     }
+
+
+def parcellate(aligned: AlignedStudy, predictor: AnatomyPredictor) -> Parcellation:
+    """Predict the anatomy from one scan: the T1 if there is one, else the reference.
+
+    On the elderly of the training data a T1 alone agrees with their labels as well as the mean of
+    T1 and FLAIR does (``docs/experiments/2026-11-28-speed.md``).
+    """
+    has_t1 = Modality.T1 in aligned.scans
+    modality = Modality.T1 if has_t1 else aligned.study.reference.modality
+    return predict_parcellation(predictor, aligned.scans[modality], is_stripped=aligned.is_stripped)
 
 
 @dataclass(frozen=True)
@@ -302,4 +312,7 @@ def _on_canonical_grid(mask: NDArray[np.bool_], aligned: AlignedStudy) -> NDArra
 
 def _on_box(maps: NDArray[np.float32], grid: Grid, brain: ExtractedBrain) -> NDArray[np.float32]:
     """Return maps (n, k, j, i) of a grid on the box of the brain."""
-    return np.stack([resample(Volume(m, grid.affine), brain.box_grid) for m in maps])
+    out = np.empty((len(maps), *brain.box_grid.shape), np.float32)
+    for row, m in zip(out, maps, strict=True):
+        row[:] = resample(Volume(m, grid.affine), brain.box_grid)
+    return out

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
-from scipy.stats import rankdata
 
 from ..core.errors import PreparationFailed
 from ..core.grid import Grid
@@ -102,12 +101,22 @@ def _correlate(drawn: NDArray, own: NDArray, part: NDArray[np.bool_]) -> float:
     shading, _ = np.linalg.qr(np.stack(terms, 1))
 
     def unshaded_ranks(values: NDArray) -> NDArray[np.float64]:
-        ranks = rankdata(values)
+        ranks = _ranks(values)
         ranks = ranks - shading @ (shading.T @ ranks)
         normalised: NDArray[np.float64] = ranks / max(float(np.linalg.norm(ranks)), 1e-12)
         return normalised
 
     return float(unshaded_ranks(drawn[part]) @ unshaded_ranks(own[part]))
+
+
+def _ranks(values: NDArray) -> NDArray[np.float64]:
+    """Return the rank of each value, equal ones sharing their mean rank.
+
+    The same as ``scipy.stats.rankdata`` up to a constant, without the 0.4 s that its import takes.
+    """
+    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
+    ranks: NDArray[np.float64] = (np.cumsum(counts) - counts / 2)[inverse]
+    return ranks
 
 
 def check_brain_volume(mask: NDArray[np.bool_], grid: Grid) -> None:

@@ -6,7 +6,10 @@ starting poses for a head that is turned by 30° or shifted by 40 mm.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import product
+from operator import itemgetter
+from typing import TypeVar
 
 import numpy as np
 import SimpleITK as sitk
@@ -34,6 +37,47 @@ started from."""
 
 HISTOGRAM_BINS = 32
 """Of Mattes mutual information."""
+
+LAST_STEP = 5e-3
+"""Steps of the optimiser shorter than this, in about mm, end a level."""
+
+Transform = TypeVar("Transform", bound=sitk.Transform)
+
+
+@dataclass(frozen=True)
+class Level:
+    """Describe one level of a registration.
+
+    Attributes:
+        spacing_mm: of the copies that are registered.
+        sigma_mm: standard deviation of their smoothing.
+        share: of the voxels, on which the metric is evaluated.
+        iterations: at most.
+        first_step: of the optimiser, about the mm that a voxel moves.
+    """
+
+    spacing_mm: float
+    sigma_mm: float
+    share: float
+    iterations: int
+    first_step: float
+
+
+RIGID_LEVELS = (
+    Level(spacing_mm=6.0, sigma_mm=5.0, share=0.5, iterations=80, first_step=4.0),
+    Level(spacing_mm=3.0, sigma_mm=2.0, share=0.2, iterations=40, first_step=2.0),
+    Level(spacing_mm=2.0, sigma_mm=1.0, share=0.05, iterations=20, first_step=0.5),
+)
+"""From coarse to fine: each level costs about as much as the others. From starts 30° and 40 mm away
+all levels together arrive within 0.7 mm of where they arrive from rest."""
+
+POSE_LEVEL = Level(spacing_mm=8.0, sigma_mm=0.0, share=1.0, iterations=60, first_step=2.0)
+SIMILARITY_LEVEL = Level(spacing_mm=4.0, sigma_mm=3.0, share=0.35, iterations=100, first_step=2.0)
+AFFINE_LEVELS = (
+    Level(spacing_mm=4.0, sigma_mm=2.0, share=0.35, iterations=60, first_step=2.0),
+    Level(spacing_mm=2.0, sigma_mm=1.5, share=0.05, iterations=30, first_step=0.5),
+)
+"""Of the registration to the template."""
 
 
 def draw_template(template: Template, modality: Modality, *, with_skull: bool) -> Volume:
@@ -66,28 +110,27 @@ def register_to_template(
         (4, 4), RAS mm of the template → RAS mm of the patient; exactly the identity for a scan in
         template space.
     """
-    moving = canonical_copy(scan, 2.0)
+    moving = canonical_copy(scan, COARSE_GRID.spacing[0])
     if not with_skull:
         moving = _pad(moving, AIR_MARGIN_MM)
+    moving = _clip_bright(moving)
     drawn = draw_template(template, modality, with_skull=with_skull)
-    fixed, image = to_sitk(drawn), to_sitk(_clip_bright(moving))
     if pose is None:
         start = _best_start(drawn, moving, with_skull=with_skull)
     else:
         start = _similarity(pose, _centre(drawn.array > 0.3, drawn.grid))
-    similar = sitk.Similarity3DTransform(
-        _optimise(fixed, image, start, shrink=[2], sigma=[4], share=0.35)
-    )
+    fixed, image = to_sitk(drawn), to_sitk(moving)
+    coarse = _copies(SIMILARITY_LEVEL, drawn, moving)
+    similar = _step(*coarse, start, SIMILARITY_LEVEL)[1]
     affine = sitk.AffineTransform(3)
     affine.SetCenter(start.GetCenter())
     affine.SetMatrix(similar.GetMatrix())
     affine.SetTranslation(similar.GetTranslation())
     # Face and neck have guided the similarity; for the affine only the brain counts.
     mask = _brain_region(template) if with_skull else None
-    optimised = _optimise(
-        fixed, image, affine, shrink=[2, 1], sigma=[3, 1.5], share=0.25, mask=mask
-    )
-    world = ras_matrix(optimised)
+    affine = _step(*coarse, affine, AFFINE_LEVELS[0], mask)[1]
+    affine = _step(fixed, image, affine, AFFINE_LEVELS[1], mask)[1]
+    world = ras_matrix(affine)
     if not _is_plausible(world, ras_matrix(similar)):
         world = ras_matrix(similar)
     return np.eye(4) if mean_displacement(world, template) <= IN_PLACE_MM else world
@@ -123,32 +166,49 @@ def mean_displacement(
     return float(np.linalg.norm(apart[:3], axis=0).mean())
 
 
-def register_rigidly(moving: Volume, fixed: Volume, *, spacing: float = 1.5) -> NDArray[np.float64]:
+def register_rigidly(moving: Volume, fixed: Volume) -> NDArray[np.float64]:
     """Return the rigid motion between two scans of one patient, by mutual information.
+
+    Two starts are optimised on coarse copies, the better one on ever finer ones (`RIGID_LEVELS`).
 
     Args:
         moving: the scan to align.
         fixed: the scan to align it with.
-        spacing: of the copies that are registered, in mm.
 
     Returns:
         (4, 4), RAS mm of ``fixed`` → RAS mm of ``moving``.
     """
-    target = to_sitk(_clip_bright(canonical_copy(fixed, spacing)))
-    image = to_sitk(_clip_bright(canonical_copy(moving, spacing)))
-    best: sitk.Transform | None = None
-    best_value = np.inf
-    for start in (_identity_at_centre(target), _moments_start(target, image)):
-        method = _method(shrink=[4], sigma=[6], share=0.3, iterations=60)
-        method.SetInitialTransform(start, inPlace=False)
-        transform = sitk.Euler3DTransform(
-            sitk.CompositeTransform(method.Execute(target, image)).GetNthTransform(0)
-        )
-        if method.GetMetricValue() < best_value:
-            best, best_value = transform, method.GetMetricValue()
-    method = _method(shrink=[2, 1], sigma=[2, 1], share=0.25, iterations=80)
-    method.SetInitialTransform(best, inPlace=False)
-    return ras_matrix(method.Execute(target, image))
+    finest = RIGID_LEVELS[-1].spacing_mm
+    target, source = (_clip_bright(canonical_copy(v, finest)) for v in (fixed, moving))
+    copies = _copies(RIGID_LEVELS[0], target, source)
+    starts = (_identity_at_centre(copies[0]), _moments_start(*copies))
+    tried = [_step(*copies, start, RIGID_LEVELS[0]) for start in starts]
+    best = min(tried, key=itemgetter(0))[1]
+    best = _step(*_copies(RIGID_LEVELS[1], target, source), best, RIGID_LEVELS[1])[1]
+    best = _step(to_sitk(target), to_sitk(source), best, RIGID_LEVELS[2])[1]
+    return ras_matrix(best)
+
+
+def _copies(level: Level, fixed: Volume, moving: Volume) -> tuple[sitk.Image, sitk.Image]:
+    """Return both images of a registration with the voxels of a level."""
+    spacing = level.spacing_mm
+    return to_sitk(canonical_copy(fixed, spacing)), to_sitk(canonical_copy(moving, spacing))
+
+
+def _step(
+    fixed: sitk.Image,
+    moving: sitk.Image,
+    start: Transform,
+    level: Level,
+    mask: sitk.Image | None = None,
+) -> tuple[float, Transform]:
+    """Return the metric, smaller being better, and the transform that one level arrives at."""
+    method = _method(level)
+    if mask is not None:
+        method.SetMetricFixedMask(mask)
+    method.SetInitialTransform(start, inPlace=False)
+    inner = sitk.CompositeTransform(method.Execute(fixed, moving)).GetNthTransform(0)
+    return method.GetMetricValue(), type(start)(inner)
 
 
 def _clip_bright(volume: Volume) -> Volume:
@@ -166,47 +226,30 @@ def _pad(volume: Volume, margin_mm: float) -> Volume:
     return Volume(array, volume.grid.crop((k, j, i)).affine)
 
 
-def _method(
-    *, shrink: list[int], sigma: list[float], share: float, iterations: int = 100
-) -> sitk.ImageRegistrationMethod:
+def _method(level: Level) -> sitk.ImageRegistrationMethod:
     method = sitk.ImageRegistrationMethod()
     method.SetMetricAsMattesMutualInformation(HISTOGRAM_BINS)
     method.SetMetricSamplingStrategy(method.REGULAR)
-    method.SetMetricSamplingPercentage(share, seed=1)
+    method.SetMetricSamplingPercentage(level.share, seed=1)
     method.SetInterpolator(sitk.sitkLinear)
     method.SetOptimizerAsRegularStepGradientDescent(
-        2.0, 5e-3, iterations, relaxationFactor=0.6, gradientMagnitudeTolerance=1e-6
+        level.first_step,
+        LAST_STEP,
+        level.iterations,
+        relaxationFactor=0.6,
+        gradientMagnitudeTolerance=1e-6,
     )
     method.SetOptimizerScalesFromPhysicalShift()
-    method.SetShrinkFactorsPerLevel(shrink)
-    method.SetSmoothingSigmasPerLevel(sigma)
+    # The images are of the level's own spacing: SimpleITK's pyramid would keep the moving one fine.
+    method.SetShrinkFactorsPerLevel([1])
+    method.SetSmoothingSigmasPerLevel([level.sigma_mm])
     method.SetSmoothingSigmasAreSpecifiedInPhysicalUnits(True)
     return method
 
 
-def _optimise(
-    fixed: sitk.Image,
-    moving: sitk.Image,
-    start: sitk.Transform,
-    *,
-    shrink: list[int],
-    sigma: list[float],
-    share: float,
-    mask: sitk.Image | None = None,
-) -> sitk.Transform:
-    method = _method(shrink=shrink, sigma=sigma, share=share)
-    if mask is not None:
-        method.SetMetricFixedMask(mask)
-    method.SetInitialTransform(start, inPlace=False)
-    result = method.Execute(fixed, moving)
-    inner = sitk.CompositeTransform(result).GetNthTransform(0)
-    return type(start)(inner)
-
-
 def _best_start(drawn: Volume, moving: Volume, *, with_skull: bool) -> sitk.Similarity3DTransform:
     """Return the best of many poses by mutual information at 8 mm, the best four optimised."""
-    fixed = to_sitk(canonical_copy(drawn, 8.0))
-    image = to_sitk(_clip_bright(canonical_copy(moving, 8.0)))
+    fixed, image = _copies(POSE_LEVEL, drawn, moving)
     target = _centre(drawn.array > 0.3, drawn.grid)
     body = foreground(moving)
     source = _centre(body, moving.grid)
@@ -217,7 +260,7 @@ def _best_start(drawn: Volume, moving: Volume, *, with_skull: bool) -> sitk.Simi
         shifts = [
             np.array([0, 0, (crown - (source - target)[2]) * f]) for f in (0.0, 0.5, 1.0, 1.3)
         ]
-    method = _method(shrink=[1], sigma=[0], share=1.0, iterations=40)
+    method = _method(POSE_LEVEL)
     scored: list[tuple[float, int, sitk.Similarity3DTransform]] = []
     angles = np.deg2rad([-25, 0, 25])
     for shift, (x, y, z) in product(shifts, product(angles, angles, angles)):
@@ -233,7 +276,9 @@ def _best_start(drawn: Volume, moving: Volume, *, with_skull: bool) -> sitk.Simi
         except RuntimeError:  # hardly any overlap
             continue
     scored.sort(key=lambda s: s[:2])
-    best = min((_refined(fixed, image, pose) for _, _, pose in scored[:4]), key=lambda r: r[0])
+    best = min(
+        (_step(fixed, image, pose, POSE_LEVEL) for _, _, pose in scored[:4]), key=itemgetter(0)
+    )
     return best[1]
 
 
@@ -248,17 +293,6 @@ def _similarity(
     transform.SetMatrix(lps[:3, :3].ravel().tolist(), 1e-4)
     transform.SetTranslation((lps[:3, :3] @ middle + lps[:3, 3] - middle).tolist())
     return transform
-
-
-def _refined(
-    fixed: sitk.Image, image: sitk.Image, pose: sitk.Transform
-) -> tuple[float, sitk.Similarity3DTransform]:
-    method = _method(shrink=[1], sigma=[0], share=1.0, iterations=60)
-    method.SetInitialTransform(pose, inPlace=False)
-    result = method.Execute(fixed, image)
-    return method.GetMetricValue(), sitk.Similarity3DTransform(
-        sitk.CompositeTransform(result).GetNthTransform(0)
-    )
 
 
 def _centre(mask: NDArray[np.bool_], grid: Grid) -> NDArray[np.float64]:

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from ..core.anatomy import Tissue
 from ..core.study import Modality
@@ -32,6 +32,10 @@ DARK_FLUID: Mapping[Modality, bool] = {
 """Whether fluid is darker than white matter. For other contrasts it is estimated from the scan,
 which
 a tight stripping mask can mislead: it leaves partial volume where the anatomy expects fluid."""
+
+HEAD_FIT_VOXELS = 40_000
+"""A whole head is fitted on about so many voxels, evenly spread: enough for a brain mask. The
+tissues inside it are fitted on all, since z-scores are in units of their SD."""
 
 SHRINKAGE = {"parenchyma": 0.5, "fluid": 1.0}
 """Weight of the family's median in the variance of each tissue: tissues differ in mean far more
@@ -135,14 +139,11 @@ def fit_tissues(
         iterations: of expectation maximisation.
     """
     modalities = list(scans)
-    x = np.stack([scans[m] for m in modalities]).astype(np.float64)  # (c, n)
+    everything = np.stack([scans[m] for m in modalities]).astype(np.float32)  # (c, n)
     components = _BRAIN + (_HEAD if with_skull else ())
-    air = np.clip(1 - priors.sum(0), 0, 1)
-    prior = np.stack(
-        [(air if c.tissue is None else priors[c.tissue]) * c.share for c in components]
-    ).astype(np.float64)
-    prior += 1e-6
-    prior /= prior.sum(0)
+    step = max(1, everything.shape[1] // HEAD_FIT_VOXELS) if with_skull else 1
+    x = everything[:, ::step].astype(np.float64)
+    prior = _component_priors(priors[:, ::step], components, np.float64)
     mean, var = _start(x, prior, components, [DARK_FLUID.get(m) for m in modalities])
     floor = (0.02 * (np.percentile(x, 98, axis=1) - np.percentile(x, 2, axis=1))) ** 2
     var = np.maximum(var, floor)
@@ -156,14 +157,28 @@ def fit_tissues(
             new_mean[:, c] = weight @ x[c] / total[:, c]
             new_var[:, c] = (weight * apart).sum(1) / total[:, c] / CORE_VARIANCE
         mean, var = new_mean, np.maximum(_shrink_variances(new_mean, new_var, total), floor)
-    log = _log_density(x, mean, var)
-    post = _posterior(prior, np.maximum(log, log.max(0) - 60))
+    log = _log_density(everything, mean.astype(np.float32), var.astype(np.float32))
+    np.maximum(log, log.max(0) - 60, out=log)
+    post = _posterior(_component_priors(priors, components, np.float32), log)
     n = len(_BRAIN)
     fitted = {
         m: TissueIntensities(mean[:n, c].copy(), np.sqrt(var[:n, c]))
         for c, m in enumerate(modalities)
     }
-    return TissueFit(fitted, post[:n].astype(np.float32))
+    return TissueFit(fitted, post[:n])
+
+
+def _component_priors(
+    priors: NDArray[np.float32], components: tuple[Component, ...], dtype: DTypeLike
+) -> NDArray:
+    """Return the (k, n) probability of each component, summing to 1."""
+    air = np.clip(1 - priors.sum(0), 0, 1)
+    prior: NDArray = np.empty((len(components), priors.shape[1]), dtype)
+    for row, c in zip(prior, components, strict=True):
+        row[:] = (air if c.tissue is None else priors[c.tissue]) * c.share
+    prior += 1e-6
+    prior /= prior.sum(0)
+    return prior
 
 
 def _log_density(x: NDArray, mean: NDArray, var: NDArray) -> NDArray:

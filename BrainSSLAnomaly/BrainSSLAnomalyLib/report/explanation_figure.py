@@ -6,25 +6,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.results import Detection, MapName, Segmentation
-from .figures import (
-    HEAT,
-    HEAT_MAPS,
-    MASK_COLOUR,
-    canonical_view,
-    letters,
-    new_figure,
-    pixel_aspect,
-    plane_aspect,
-    plane_of,
-    to_png,
-)
 
 VISIBLE = 0.02
 """Below this share of its strongest place a map is drawn black."""
 
 _GRADCAM, _ATTENTION = "explained", "attention"
-_PLANES = ("axial", "coronal", "sagittal")
-_LETTERS = ((("R", "L"), ("A", "P")), (("R", "L"), ("S", "I")), (("P", "A"), ("S", "I")))
+
+WIDTH = 242
+"""Of one picture, in pixels."""
+
+ON_HEAT_COLOUR = "#66ccff"
+"""Of an outline over a heat map."""
 
 
 def explanation_figure(
@@ -45,37 +37,40 @@ def explanation_figure(
         attention: (k, j, i) on that grid, 1 if everything were attended to alike.
         titles: name of the method, and of the stage.
     """
+    # Here, since Slicer may not have Pillow yet when it imports this module.
+    from .canvas import GREY, HEAT, Canvas
+    from .figures import (
+        HEAT_MAPS,
+        LETTERS,
+        MASK_COLOUR,
+        PLANES,
+        canonical_view,
+        plane_mm,
+        plane_of,
+    )
+
     view = canonical_view(detection, finding, {_GRADCAM: gradcam, _ATTENTION: attention})
     n = int(view.mask.sum(tuple(a for a in range(3) if a != axis)).argmax())
-    mask, shape = plane_of(view.mask, axis, n), pixel_aspect(view, axis)
+    mask = plane_of(view.mask, axis, n)
     most = max(2.0, float(np.percentile(plane_of(view.maps[_ATTENTION], axis, n), 99.5)))
     error_title, error_top = HEAT_MAPS[MapName.ERROR]
     heat = plane_of(view.maps[_GRADCAM], axis, n)
     nothing = "" if float(heat.max()) > VISIBLE else ", nothing here"
     panels = (
-        (f"scan, {_PLANES[axis]}", view.image, "gray", view.window),
-        ("healthy reconstruction", view.maps[MapName.RECONSTRUCTION], "gray", view.window),
-        (f"{error_title}, 0–{error_top:g}", view.maps[MapName.ERROR], HEAT, (0, error_top)),
-        (f"{titles[0]} of the {titles[1]}, 0–1{nothing}", view.maps[_GRADCAM], HEAT, (0, 1)),
-        (f"attention, 0–{most:.1f} × uniform", view.maps[_ATTENTION], HEAT, (0, most)),
+        (f"scan, {PLANES[axis]}", view.image, GREY, view.window),
+        ("healthy reconstruction", view.maps[MapName.RECONSTRUCTION], GREY, view.window),
+        (f"{error_title}, 0 to {error_top:g}", view.maps[MapName.ERROR], HEAT, (0, error_top)),
+        (f"{titles[0]} of the {titles[1]}, 0 to 1{nothing}", view.maps[_GRADCAM], HEAT, (0, 1)),
+        (f"attention, 0 to {most:.1f} × uniform", view.maps[_ATTENTION], HEAT, (0, most)),
     )
-    figure, axes = new_figure(len(panels), 1, 2.2, 1.08 * plane_aspect(view, axis))
-    for ax, (title, array, colours, (low, high)) in zip(axes, panels, strict=True):
-        ax.imshow(
-            plane_of(array, axis, n),
-            cmap=colours,
-            vmin=low,
-            vmax=high,
-            origin="lower",
-            aspect=shape,
-        )
-        ax.contour(
-            mask,
-            levels=[0.5],
-            colors=[MASK_COLOUR if colours == "gray" else "#66ccff"],
-            linewidths=0.7,
-        )
-        ax.set_title(title, fontsize=6, color="#bbbbbb", pad=2)
-    figure.subplots_adjust(top=0.92)
-    letters(axes[0], *_LETTERS[axis])
-    return to_png(figure)
+    size = plane_mm(view, axis)
+    height = round(WIDTH * size[0] / size[1])
+    canvas = Canvas(len(panels), 1, WIDTH, height, titled_rows=1)
+    for number, (title, array, colours, window) in enumerate(panels):
+        panel = canvas.panel(number, size)
+        panel.show(plane_of(array, axis, n), window, colours)
+        panel.outline(mask, MASK_COLOUR if colours is GREY else ON_HEAT_COLOUR)
+        panel.title(title)
+        if number == 0:
+            panel.letters(*LETTERS[axis])
+    return canvas.png()

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import base64
-import io
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,12 +12,22 @@ from numpy.typing import NDArray
 from ..core.grid import Grid, bounding_box
 from ..core.results import Detection, Finding, MapName, Segmentation
 from ..core.study import Volume
+from .canvas import HEAT, Canvas, Panel
 
 MARGIN_MM = 6.0
 """Around the brain."""
 
 MASK_COLOUR = "#ff4d4d"
-HEAT = "inferno"
+
+PLANES = ("axial", "coronal", "sagittal")
+LETTERS = ((("R", "L"), ("A", "P")), (("R", "L"), ("S", "I")), (("P", "A"), ("S", "I")))
+"""At left and right, top and bottom of each plane."""
+
+MONTAGE_WIDTH, PLANE_WIDTH, MAP_WIDTH, BAR_WIDTH = 220, 286, 209, 56
+"""Of one picture, in pixels."""
+
+VISIBLE_SCORE = 0.05
+"""Lower anomaly scores are not drawn over the scan."""
 
 HEAT_MAPS: Mapping[MapName, tuple[str, float]] = {
     MapName.ERROR: ("reconstruction error, SD", 4.0),
@@ -110,168 +118,82 @@ def montage(view: CanonicalView, columns: int = 6, rows: int = 3) -> str:
     """Return axial slices from below to above, the mask outlined, as a data URL (PNG)."""
     count = min(columns * rows, view.image.shape[0])
     chosen = np.linspace(0.08, 0.92, count) * (view.image.shape[0] - 1)
-    figure, axes = new_figure(columns, -(-count // columns), 2.0, plane_aspect(view, 0))
-    for ax, k in zip(axes, chosen, strict=False):
-        _plane(ax, view, 0, round(float(k)))
-    letters(axes[0], ("R", "L"), ("A", "P"))
-    return _data_url(figure)
+    size = plane_mm(view, 0)
+    height = round(MONTAGE_WIDTH * size[0] / size[1])
+    canvas = Canvas(columns, -(-count // columns), MONTAGE_WIDTH, height)
+    panels = [_plane(canvas, n, view, 0, round(float(k))) for n, k in enumerate(chosen)]
+    panels[0].letters(*LETTERS[0])
+    return _data_url(canvas)
 
 
 def three_planes(view: CanonicalView, finding: Finding) -> str:
     """Return three planes through the peak of a finding, scan above score, as a data URL."""
     place = view.index(finding.peak_ras)
-    figure, axes = new_figure(3, 2, 2.6, 1.1)
-    sides = ((("R", "L"), ("A", "P")), (("R", "L"), ("S", "I")), (("P", "A"), ("S", "I")))
-    heat = None
+    height = round(1.1 * PLANE_WIDTH)
+    canvas = Canvas(3, 2, PLANE_WIDTH, height, titled_rows=1, right=BAR_WIDTH)
     for axis in range(3):
-        top, bottom = axes[axis], axes[3 + axis]
-        _plane(top, view, axis, place[axis])
-        _plane(bottom, view, axis, place[axis], contour=False)
-        heat = _heat(bottom, view, axis, place[axis])
-        _cross(top, view, axis, place)
-        letters(top, *sides[axis])
-        top.set_title(("axial", "coronal", "sagittal")[axis], fontsize=7, color="#bbbbbb", pad=2)
-    figure.subplots_adjust(right=0.92)
-    bar = figure.colorbar(heat, cax=figure.add_axes((0.93, 0.06, 0.012, 0.4)))
-    bar.ax.tick_params(labelsize=6, colors="#dddddd")
-    bar.set_label("anomaly score", fontsize=6, color="#dddddd")
-    return _data_url(figure)
+        top = _plane(canvas, axis, view, axis, place[axis])
+        top.cross(*_share(view, axis, place))
+        top.letters(*LETTERS[axis])
+        top.title(PLANES[axis])
+        bottom = _plane(canvas, 3 + axis, view, axis, place[axis], contour=False)
+        score = plane_of(view.score, axis, place[axis])
+        bottom.overlay(score, (0, 1), visible_from=VISIBLE_SCORE, opacity=0.75)
+    left, last_row = canvas.image.width - BAR_WIDTH + 4, canvas.image.height - height
+    canvas.colour_bar("anomaly score", left=left, top=last_row, height=height - 24)
+    return _data_url(canvas)
 
 
 def network_maps(view: CanonicalView, finding: Finding) -> str:
     """Return scan, reconstruction and heat maps at the peak of a finding, as a data URL."""
     k = view.index(finding.peak_ras)[0]
     heat_maps = [(name, *HEAT_MAPS[name]) for name in HEAT_MAPS if name in view.maps]
-    figure, axes = new_figure(2 + len(heat_maps), 1, 1.9, 1.08 * plane_aspect(view, 0))
-    _plane(axes[0], view, 0, k)
-    grey = {
-        "cmap": "gray",
-        "vmin": view.window[0],
-        "vmax": view.window[1],
-        "origin": "lower",
-        "aspect": pixel_aspect(view, 0),
-    }
-    axes[1].imshow(plane_of(view.maps[MapName.RECONSTRUCTION], 0, k), **grey)
-    titles = ["scan", "healthy reconstruction"]
-    for ax, (name, title, top) in zip(axes[2:], heat_maps, strict=True):
-        ax.imshow(
-            plane_of(view.maps[name], 0, k),
-            cmap=HEAT,
-            vmin=0,
-            vmax=top,
-            origin="lower",
-            aspect=pixel_aspect(view, 0),
-        )
-        titles.append(f"{title}, 0–{top:g}")
-    for ax, title in zip(axes, titles, strict=True):
-        ax.set_title(title, fontsize=6, color="#bbbbbb", pad=2)
-    figure.subplots_adjust(top=0.92)
-    letters(axes[0], ("R", "L"), ("A", "P"))
-    return _data_url(figure)
+    size = plane_mm(view, 0)
+    height = round(MAP_WIDTH * size[0] / size[1])
+    canvas = Canvas(2 + len(heat_maps), 1, MAP_WIDTH, height, titled_rows=1)
+    first = _plane(canvas, 0, view, 0, k)
+    first.title("scan")
+    first.letters(*LETTERS[0])
+    second = canvas.panel(1, size)
+    second.show(plane_of(view.maps[MapName.RECONSTRUCTION], 0, k), view.window)
+    second.title("healthy reconstruction")
+    for n, (name, title, top) in enumerate(heat_maps, 2):
+        panel = canvas.panel(n, size)
+        panel.show(plane_of(view.maps[name], 0, k), (0, top), HEAT)
+        panel.title(f"{title}, 0 to {top:g}")
+    return _data_url(canvas)
 
 
 def plane_of(array: NDArray, axis: int, n: int) -> NDArray:
     """Return one plane as it is drawn: the patient's right, or posterior, on the left."""
-    plane: NDArray = np.take(array, n, axis=axis)
+    plane: NDArray = np.moveaxis(array, axis, 0)[n]
     return plane[:, ::-1] if axis < 2 else plane
 
 
-def _plane(ax: Any, view: CanonicalView, axis: int, n: int, *, contour: bool = True) -> None:
-    plane = plane_of(view.image, axis, n)
-    ax.imshow(
-        plane,
-        cmap="gray",
-        vmin=view.window[0],
-        vmax=view.window[1],
-        origin="lower",
-        aspect=pixel_aspect(view, axis),
-    )
-    mask = plane_of(view.mask, axis, n)
-    if contour and mask.any():
-        ax.contour(mask, levels=[0.5], colors=[MASK_COLOUR], linewidths=0.7)
-
-
-def _heat(ax: Any, view: CanonicalView, axis: int, n: int) -> Any:
-    score = plane_of(view.score, axis, n)
-    shown = np.ma.masked_less(score, 0.05)
-    return ax.imshow(
-        shown,
-        cmap=HEAT,
-        vmin=0,
-        vmax=1,
-        origin="lower",
-        aspect=pixel_aspect(view, axis),
-        alpha=0.75,
-        interpolation="nearest",
-    )
-
-
-def _cross(ax: Any, view: CanonicalView, axis: int, place: tuple[int, int, int]) -> None:
-    row, column = [p for a, p in enumerate(place) if a != axis]
-    if axis < 2:
-        column = view.image.shape[2] - 1 - column
-    style = {"color": "#66ccff", "linewidth": 0.4, "alpha": 0.8}
-    ax.axhline(row, **style)
-    ax.axvline(column, **style)
-
-
-def letters(ax: Any, across: tuple[str, str], along: tuple[str, str]) -> None:
-    """Write the sides of the patient at left and right, top and bottom of a picture."""
-    style = {
-        "transform": ax.transAxes,
-        "color": "#ffd966",
-        "fontsize": 8,
-        "fontweight": "bold",
-        "ha": "center",
-        "va": "center",
-    }
-    for x, y, letter in (
-        (0.05, 0.5, across[0]),
-        (0.95, 0.5, across[1]),
-        (0.5, 0.95, along[0]),
-        (0.5, 0.05, along[1]),
-    ):
-        ax.text(x, y, letter, **style)
-
-
-def pixel_aspect(view: CanonicalView, axis: int) -> float:
-    """Return height over width of a voxel, in a plane across an axis."""
-    row, column = [s for a, s in enumerate(view.grid.spacing) if a != axis]
-    return row / column
-
-
-def plane_aspect(view: CanonicalView, axis: int) -> float:
-    """Return height over width of a plane across an axis."""
+def plane_mm(view: CanonicalView, axis: int) -> tuple[float, float]:
+    """Return height and width of a plane across an axis, in mm."""
     sizes = [n * s for n, s in zip(view.grid.shape, view.grid.spacing, strict=True)]
-    row, column = (size for a, size in enumerate(sizes) if a != axis)
-    return row / column
+    height, width = (size for a, size in enumerate(sizes) if a != axis)
+    return height, width
 
 
-def new_figure(columns: int, rows: int, width: float, aspect: float) -> tuple[Any, list[Any]]:
-    """Return a black figure and its axes, row by row.
-
-    Args:
-        columns: number of them.
-        rows: number of them.
-        width: of one picture, in inches.
-        aspect: of one picture, height over width.
-    """
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(columns * width, rows * width * aspect), dpi=110, facecolor="black")
-    axes = list(figure.subplots(rows, columns, squeeze=False).ravel())
-    figure.subplots_adjust(0.005, 0.005, 0.995, 0.96 if rows == 2 else 0.995, 0.02, 0.02)
-    for ax in axes:
-        ax.set_axis_off()
-    return figure, axes
+def _plane(
+    canvas: Canvas, number: int, view: CanonicalView, axis: int, n: int, *, contour: bool = True
+) -> Panel:
+    """Draw one plane of the scan, and the outline of the mask."""
+    panel = canvas.panel(number, plane_mm(view, axis))
+    panel.show(plane_of(view.image, axis, n), view.window)
+    if contour:
+        panel.outline(plane_of(view.mask, axis, n), MASK_COLOUR)
+    return panel
 
 
-def to_png(figure: Any) -> bytes:
-    """Return a figure as the bytes of a PNG file."""
-    stream = io.BytesIO()
-    figure.savefig(stream, format="png", facecolor="black")
-    return stream.getvalue()
+def _share(view: CanonicalView, axis: int, place: tuple[int, int, int]) -> tuple[float, float]:
+    """Return where a voxel lies in a plane, 0 to 1 from the left and from below."""
+    shares = [(p + 0.5) / n for p, n in zip(place, view.image.shape, strict=True)]
+    up, across = (share for a, share in enumerate(shares) if a != axis)
+    return (1 - across if axis < 2 else across), up
 
 
-def _data_url(figure: Any) -> str:
-    return "data:image/png;base64," + base64.b64encode(to_png(figure)).decode()
+def _data_url(canvas: Canvas) -> str:
+    return "data:image/png;base64," + base64.b64encode(canvas.png()).decode()

@@ -9,7 +9,6 @@ from ..core.files import write_text
 from ..core.results import Detection, Finding, MapName, Segmentation
 from ..core.settings import SegmentationSettings, ThresholdMethod
 from ..core.version import __version__
-from .figures import canonical_view, montage, network_maps, three_planes
 from .regions import region_rows
 from .tables import findings_csv, regions_csv
 
@@ -40,6 +39,8 @@ def write_report(
         OSError: a file cannot be written.
     """
     from jinja2 import Environment, PackageLoader, select_autoescape
+
+    from .figures import canonical_view, montage, network_maps, three_planes
 
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)

@@ -17,6 +17,8 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
 
+from .median import median_of_27
+
 MAX_Z = 10.0
 """Largest z: smaller tail probabilities are not exact in double precision."""
 
@@ -76,6 +78,8 @@ def median_filter(
     radius = [max(0, min(3, round((width_mm / s - 1) / 2))) for s in spacing]
     if not any(radius):
         return array
+    if all(r == 1 for r in radius):
+        return median_of_27(array)
     image = sitk.Median(sitk.GetImageFromArray(array), [int(r) for r in reversed(radius)])
     filtered: NDArray[np.float32] = sitk.GetArrayFromImage(image)
     return filtered
