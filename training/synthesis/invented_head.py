@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from BrainSSLAnomalyLib.core.grid import Grid
+from BrainSSLAnomalyLib.core.grid import Grid, Shape
 from BrainSSLAnomalyLib.core.study import Volume
 from BrainSSLAnomalyLib.phantom.materials import Material
 from BrainSSLAnomalyLib.phantom.noise import draw_smooth_field
@@ -36,8 +36,11 @@ MATERIALS: dict[Material, tuple[int, ...]] = {
 }
 """Material → FreeSurfer and whole-head codes, where the tissue is too coarse."""
 
-BENDS_MM = {80.0: 5.0, 35.0: 1.5}
-"""Size → standard deviation of the deformation."""
+BENDS_MM = {80.0: 4.5, 40.0: 1.5}
+"""Size → standard deviation of the deformation that both sides share."""
+
+UNEVEN_BEND_MM = (40.0, 1.2)
+"""Size and standard deviation of the deformation that differs between the sides."""
 
 ATROPHY = 0.15
 """Share of the widening of fluid spaces that `atrophy` draws for an old person."""
@@ -53,6 +56,9 @@ GALEA_MM = 2
 
 FOLIUM_RADIANS = 0.17
 """Angle between two fissures of the cerebellum, seen from its middle."""
+
+FOLIUM_CURVE = 0.012
+"""How fissures bend forward to the sides, in mm a squared mm."""
 
 VAULT_MM = 9.0
 """All soft tissue this near to the brain's skull is scalp."""
@@ -86,10 +92,7 @@ def bend_head(
     Returns:
         (k, j, i) codes of `Material` on the grid.
     """
-    place = np.indices(grid.shape, np.float32)
-    for size, strength in BENDS_MM.items():
-        for axis in place:
-            axis += strength * draw_smooth_field(grid.shape, size, rng)
+    place = np.indices(grid.shape, np.float32) + _draw_bend(grid.shape, rng)
     centre = np.array(grid.to_index(push[0]), np.float32).reshape(3, 1, 1, 1)
     apart = place - centre
     place -= apart * push[1] * np.exp(-((apart**2).sum(0) / 20.0**2))
@@ -100,6 +103,19 @@ def bend_head(
     codes = material_table()[labels.array.astype(int)]
     place = _age(place, codes, rng)
     return _sample_smoothly(codes, place)
+
+
+def _draw_bend(shape: Shape, rng: np.random.Generator) -> NDArray[np.float32]:
+    """Draw a deformation (3, k, j, i) in voxels, mostly the same on the left and the right."""
+    bend = np.zeros((3, *shape), np.float32)
+    for axis, sign in enumerate((1, 1, -1)):
+        for size, strength in BENDS_MM.items():
+            field = strength * draw_smooth_field(shape, size, rng)
+            bend[axis] += (field + sign * field[..., ::-1]) / np.float32(np.sqrt(2))
+        size, strength = UNEVEN_BEND_MM
+        bend[axis] += strength * draw_smooth_field(shape, size, rng)
+    found: NDArray[np.float32] = bend - bend.mean((1, 2, 3), keepdims=True)
+    return found
 
 
 def _age(
@@ -127,9 +143,7 @@ def _sample_smoothly(codes: NDArray[np.uint8], place: NDArray[np.float32]) -> ND
     return found
 
 
-def refine_materials(
-    materials: NDArray[np.uint8], rng: np.random.Generator
-) -> NDArray[np.uint8]:
+def refine_materials(materials: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
     """Draw what the labels do not tell apart.
 
     Args:
@@ -139,7 +153,7 @@ def refine_materials(
     Returns:
         A copy with fat, muscle, marrow, dura, falx, choroid plexus and lenses.
     """
-    out = materials.copy()
+    out: NDArray[np.uint8] = materials.copy()
     _split_soft_tissue(out, rng)
     _draw_marrow(out, rng)
     _draw_dura(out)
@@ -204,9 +218,11 @@ def _draw_folia(out: NDArray[np.uint8], rng: np.random.Generator) -> None:
     white = out == Material.CEREBELLUM_WHITE
     k, j, i = np.nonzero(cortex)
     middle = [axis.mean() for axis in np.nonzero(white)]
-    radius = np.hypot(k - middle[0], j - middle[1] - 6)
-    angle = np.arctan2(k - middle[0], j - middle[1] - 6)
-    wobble = 0.5 * draw_smooth_field(out.shape, 14, rng) + 0.2 * draw_smooth_field(out.shape, 5, rng)
+    forward = j - middle[1] - 6 - FOLIUM_CURVE * (i - middle[2]) ** 2
+    radius, angle = np.hypot(k - middle[0], forward), np.arctan2(k - middle[0], forward)
+    wobble = 0.5 * draw_smooth_field(out.shape, 14, rng) + 0.2 * draw_smooth_field(
+        out.shape, 5, rng
+    )
     phase = angle / FOLIUM_RADIANS + wobble[k, j, i]
     number = np.round(phase)
     apart_mm = np.abs(phase - number) * FOLIUM_RADIANS * np.maximum(radius, 8)
@@ -228,10 +244,9 @@ def _draw_plexus(out: NDArray[np.uint8], rng: np.random.Generator) -> None:
     for side in (-1, 1):
         here = (side * (i - middle) > 8) & (k > low - 8) & (np.abs(j - back) < 14)
         centre = [np.median(axis[here]) for axis in (k, j, i)]
-        scales = (4.5, 4.2, 2.4)
+        scales = (3.8, 3.6, 2.0)
         apart = sum(
-            ((axis - c) / s) ** 2
-            for axis, c, s in zip((k + 3, j, i), centre, scales, strict=True)
+            ((axis - c) / s) ** 2 for axis, c, s in zip((k + 3, j, i), centre, scales, strict=True)
         )
         glomus = (side * (i - middle) > 4) & (np.sqrt(apart) + 0.35 * wobble < 1)
         out[k[glomus], j[glomus], i[glomus]] = Material.PLEXUS

@@ -59,8 +59,9 @@ def _ellipsoid(lesion: Lesion, grid: Grid, rng: np.random.Generator) -> NDArray[
     long, short = lesion.radii_mm
     wobble = draw_smooth_field(grid.shape, max(3.0, short), rng)
     radius = np.sqrt((along / long) ** 2 + across / short**2)
-    found: NDArray[np.bool_] = radius + ROUGHNESS[lesion.kind] * wobble < 1
-    return found & (radius < 1.6)
+    found = radius + ROUGHNESS[lesion.kind] * wobble < 1
+    inside: NDArray[np.bool_] = found & (radius < 1.6)
+    return inside
 
 
 def _spread_in(

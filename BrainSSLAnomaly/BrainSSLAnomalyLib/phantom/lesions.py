@@ -35,17 +35,17 @@ class Lesion(NamedTuple):
     place: str
 
 
-_MS, _WMH = LesionKind.DEMYELINATED, LesionKind.HYPERINTENSITY
+_MS, _WMH, _TUMOUR = LesionKind.DEMYELINATED, LesionKind.HYPERINTENSITY, LesionKind.TUMOUR
 
 LESIONS = (
-    Lesion(LesionKind.TUMOUR, (34.0, -46.0, 42.0), (10.0, 8.5), (0, 1, 0.3), "right parietal"),
-    Lesion(_WMH, (-25.0, 20.0, 24.0), (13.0, 6.5), (0, 1, 0.2), "left frontal"),
-    Lesion(_MS, (-27.0, -42.0, 30.0), (8.0, 4.2), (-1, 0, 0.5), "left parietal"),
-    Lesion(_MS, (24.0, 26.0, 16.0), (7.5, 4.0), (1, 0.4, 0.4), "right frontal"),
-    Lesion(_MS, (-36.0, -12.0, 40.0), (6.0, 4.2), (0, 1, 0), "left frontal"),
-    Lesion(_MS, (34.0, 6.0, 36.0), (5.5, 4.0), (1, 0, 1), "right frontal"),
-    Lesion(_MS, (-42.0, -32.0, -8.0), (6.0, 4.2), (0, 1, 0), "left temporal"),
-    Lesion(_MS, (-24.0, -78.0, 10.0), (5.5, 4.0), (0, 1, 0), "left occipital"),
+    Lesion(_TUMOUR, (34, -46, 42), (10.0, 8.5), (0, 1, 0.3), "right parietal lobe"),
+    Lesion(_WMH, (-25, 20, 24), (13.0, 6.5), (0, 1, 0.2), "left frontal lobe, deep"),
+    Lesion(_MS, (-27, -42, 30), (8.0, 4.2), (-1, 0, 0.5), "left parietal lobe, near the ventricle"),
+    Lesion(_MS, (21, 25, 13), (7.5, 4.0), (1, 0.4, 0.4), "right frontal lobe, near the ventricle"),
+    Lesion(_MS, (-34, -15, 42), (6.0, 4.2), (0, 1, 0), "left frontal lobe, near the cortex"),
+    Lesion(_MS, (24, 7, 29), (6.0, 4.4), (0.5, 1, 0), "right frontal lobe, deep"),
+    Lesion(_MS, (-42, -34, -10), (6.0, 4.2), (0, 1, 0), "left temporal lobe, near the ventricle"),
+    Lesion(_MS, (-29, -81, 10), (5.5, 4.2), (0, 1, 0), "left occipital lobe, near the cortex"),
 )
 """Code n + 1 of the lesion map is the n-th of these."""
 

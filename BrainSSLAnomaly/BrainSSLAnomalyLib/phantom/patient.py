@@ -26,10 +26,10 @@ MODALITIES = (Modality.FLAIR, Modality.T1, Modality.T2)
 SCALE = 400.0
 """Stored intensity of a brightness of 1."""
 
-FIELD_OF_VIEW_MM = (176, 232, 176)
+FIELD_OF_VIEW_MM = (176, 232, 184)
 """Along (k, j, i)."""
 
-CORNER_MM = (88.0, -126.0, -76.0)
+CORNER_MM = (92.0, -126.0, -70.0)
 """RAS place of the first voxel."""
 
 BEND_MM, BEND_STRENGTH_MM = 35.0, 1.2
@@ -79,7 +79,7 @@ def synthetic_patient(seed: int = 0, spacing: float = 1.0) -> tuple[Study, Volum
     Example:
         >>> study, lesions = synthetic_patient(seed=1, spacing=4.0)
         >>> [m.value for m in study.modalities], lesions.array.shape
-        (['FLAIR', 'T1', 'T2'], (44, 58, 44))
+        (['FLAIR', 'T2', 'T1'], (44, 58, 46))
     """
     rng = np.random.default_rng(seed)
     head, factor = load_head(), max(1, int(spacing))
