@@ -18,7 +18,7 @@ MAY_LEAN_ON = {
     "network": {"core"},
     "scoring": {"core"},
     "segmentation": {"core"},
-    "phantom": {"core", "preparation"},
+    "phantom": {"core"},
     "report": {"core"},
     "detection": {"core", "preparation", "scoring", "network"},
     "explanation": {

@@ -63,7 +63,7 @@ def register_to_mni(moving: Volume, mni: sitk.Image) -> NDArray[np.float64]:
     method = sitk.ImageRegistrationMethod()
     method.SetMetricAsCorrelation()
     method.SetMetricSamplingStrategy(method.REGULAR)
-    method.SetMetricSamplingPercentage(0.25)
+    method.SetMetricSamplingPercentage(0.25, 1)  # seed; the clock by default
     method.SetInterpolator(sitk.sitkLinear)
     method.SetOptimizerAsRegularStepGradientDescent(2.0, 1e-3, 200, relaxationFactor=0.6)
     method.SetOptimizerScalesFromPhysicalShift()
@@ -75,8 +75,12 @@ def register_to_mni(moving: Volume, mni: sitk.Image) -> NDArray[np.float64]:
     return found
 
 
-def map_tissues(labels: Volume, mni: sitk.Image) -> NDArray[np.float32]:
-    """Map the tissues of one label map to the coarse grid, (11, k, j, i)."""
+def register_labels(labels: Volume, mni: sitk.Image) -> NDArray[np.float64]:
+    """Register a label map, drawn as a T1-like brain, to MNI.
+
+    Returns:
+        (4, 4): RAS mm of MNI → RAS mm of the labels.
+    """
     tissues = freesurfer_tissue_table()[labels.array.astype(int)]
     brain = np.zeros(tissues.shape, np.float32)
     for tissue in INTRACRANIAL:
@@ -86,7 +90,13 @@ def map_tissues(labels: Volume, mni: sitk.Image) -> NDArray[np.float32]:
     affine = labels.affine @ np.array(
         [[2.0, 0, 0, 0.5], [0, 2, 0, 0.5], [0, 0, 2, 0.5], [0, 0, 0, 1]]
     )
-    world = register_to_mni(Volume(half, affine), mni)
+    return register_to_mni(Volume(half, affine), mni)
+
+
+def map_tissues(labels: Volume, mni: sitk.Image) -> NDArray[np.float32]:
+    """Map the tissues of one label map to the coarse grid, (11, k, j, i)."""
+    tissues = freesurfer_tissue_table()[labels.array.astype(int)]
+    world = register_labels(labels, mni)
     maps = np.zeros((len(Tissue), *COARSE_GRID.shape), np.float32)
     for tissue in Tissue:
         smooth = ndimage.gaussian_filter((tissues == tissue + 1).astype(np.float32), 0.7)

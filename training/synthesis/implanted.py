@@ -15,13 +15,14 @@ import numpy as np
 from BrainSSLAnomalyLib.core.anatomy import Tissue
 from BrainSSLAnomalyLib.core.resampling import resample
 from BrainSSLAnomalyLib.core.study import Modality, Scan, Study, Volume
+from BrainSSLAnomalyLib.phantom.noise import draw_smooth_noise
 from BrainSSLAnomalyLib.preparation import PreparedStudy, prepare
 from BrainSSLAnomalyLib.preparation.network_grid import brain_on, network_input
 from numpy.typing import NDArray
 from scipy import ndimage
 
 from ..data.files import DATA, load
-from .scans import GAIN, add_penumbra, draw_lesions, draw_smooth_noise
+from .scans import GAIN, add_penumbra, draw_lesions
 
 KEPT_TEXTURE = 0.3
 """Part of a scan's own texture that stays in a lesion."""

@@ -14,6 +14,7 @@ import numpy as np
 from BrainSSLAnomalyLib.core.anatomy import Tissue
 from BrainSSLAnomalyLib.core.contrast import TISSUE_BRIGHTNESS
 from BrainSSLAnomalyLib.core.study import Modality, Volume
+from BrainSSLAnomalyLib.phantom.noise import draw_smooth_noise
 from numpy.typing import NDArray
 from scipy import ndimage
 
@@ -40,24 +41,6 @@ class DrawnScan:
     scans: dict[Modality, Volume]
     tissues: NDArray[np.uint8]
     grid: NDArray[np.float64]
-
-
-def draw_smooth_noise(
-    shape: tuple[int, ...], scale: float, rng: np.random.Generator
-) -> NDArray[np.float32]:
-    """Draw Gaussian noise of unit variance with features of ``scale`` voxels."""
-    if scale <= 1:
-        return rng.standard_normal(shape, np.float32)
-    small = rng.standard_normal([max(3, round(n / scale) + 2) for n in shape], np.float32)
-    grown = ndimage.zoom(
-        small,
-        [n / m for n, m in zip(shape, small.shape, strict=True)],
-        order=1,
-        grid_mode=True,
-        mode="nearest",
-    )
-    found: NDArray[np.float32] = grown / max(float(grown.std()), 1e-6)
-    return found
 
 
 def draw_tissues(

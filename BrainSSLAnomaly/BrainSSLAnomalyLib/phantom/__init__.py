@@ -1,5 +1,6 @@
-"""The synthetic patient of demo, tutorial, setup check and tests."""
+"""The synthetic patient of demo, tutorial, setup check and tests, and how it is drawn."""
 
-from .patient import LESIONS, synthetic_patient
+from .lesions import LESIONS
+from .patient import synthetic_patient
 
 __all__ = ["LESIONS", "synthetic_patient"]
