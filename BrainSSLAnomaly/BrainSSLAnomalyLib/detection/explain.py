@@ -25,6 +25,7 @@ def activation_map(
     *,
     stage: ExplanationStage = ExplanationStage.DECODER,
     method: ExplanationMethod = ExplanationMethod.HIRESCAM,
+    every: int = 1,
     progress: FractionCallback = ignore_fraction,
 ) -> NDArray[np.float32]:
     """Return the class activation map of the anomaly logit of some voxels.
@@ -36,6 +37,7 @@ def activation_map(
         model: that of the prediction.
         stage: of the network, whose features are used.
         method: how gradients become weights.
+        every: one of so many slices is computed, the others are interpolated.
         progress: receives the fraction done; may raise to stop.
 
     Returns:
@@ -51,6 +53,7 @@ def activation_map(
         axis=given.axes[0],
         stage=stage,
         method=method,
+        every=every,
         progress=progress,
     )
     return np.clip(from_network_grid(heat * brain, given, target.grid), 0, 1)

@@ -35,6 +35,9 @@ PREDICT, SCORE, EXPLAIN = "Predicting anomalies", "Scoring", "Explaining"
 EXPLAINED_SCORE = 0.5
 """Anomaly scores above this are the target of the activation map of a whole scan."""
 
+EXPLAINED_EVERY = 2
+"""For that map one of so many slices of 1 mm is computed: its own grid is one of 4 mm."""
+
 MAPPED_SCORES = (ScoreName.L1, ScoreName.COSINE)
 """Scores that become maps of a detection."""
 
@@ -123,6 +126,7 @@ class NetworkDetector:
                     predicted.brain,
                     Volume(score > EXPLAINED_SCORE, prepared.box_grid.affine),
                     self._model,
+                    every=EXPLAINED_EVERY,
                     progress=lambda fraction: progress(EXPLAIN, 0.85 + 0.15 * fraction),
                 )
                 maps[MapName.GRADCAM] = prepared.on_whole_grid(heat)

@@ -28,6 +28,7 @@ def class_activation_map(
     axis: int = 0,
     stage: Stage = Stage.DECODER,
     method: Method = Method.HIRESCAM,
+    every: int = 1,
     batch: int = BATCH,
     progress: FractionCallback = ignore_fraction,
 ) -> Array:
@@ -41,6 +42,7 @@ def class_activation_map(
         axis: across which slices are taken.
         stage: of the network, whose features are used.
         method: how gradients become weights.
+        every: one of so many slices is computed; those between are the mean of their neighbours.
         batch: slices at once.
         progress: receives the fraction done; may raise to stop.
 
@@ -51,7 +53,8 @@ def class_activation_map(
     weight = np.moveaxis(np.asarray(target, np.float32), axis, 0)[:, None]
     out: Array = np.zeros(images.shape[1:], np.float32)
     across = np.moveaxis(out, axis, 0)
-    chosen = np.flatnonzero(weight.any((1, 2, 3)))
+    wanted = np.flatnonzero(weight.any((1, 2, 3)))
+    chosen = _thinned(wanted, every)
     for first in range(0, len(chosen), batch):
         some = chosen[first : first + batch]
         rows, columns = brain_window(volume[some], engine.multiple)
@@ -61,8 +64,25 @@ def class_activation_map(
         factor = slices.shape[-1] // heat.shape[-1]
         across[some, rows, columns] = upsample(heat, factor, cropped[0].shape[-2:])[:, 0]
         progress(min(1.0, (first + batch) / len(chosen)))
+    _fill_between(across, wanted, chosen)
     out /= max(float(out.max()), 1e-12)
     return out
+
+
+def _thinned(wanted: NDArray[np.intp], every: int) -> NDArray[np.intp]:
+    """Return one of so many of some rising numbers, and the ends of each run of neighbours."""
+    before, after = wanted - 1, wanted + 1
+    is_end = ~(np.isin(before, wanted) & np.isin(after, wanted))
+    return wanted[is_end | (wanted % every == 0)]
+
+
+def _fill_between(across: Array, wanted: NDArray[np.intp], chosen: NDArray[np.intp]) -> None:
+    """Interpolate the slices that were left out between those that were not."""
+    for at in np.setdiff1d(wanted, chosen):
+        place = int(np.searchsorted(chosen, at))
+        low, high = int(chosen[place - 1]), int(chosen[place])
+        share = (at - low) / (high - low)
+        across[at] = (1 - share) * across[low] + share * across[high]
 
 
 def weigh_features(features: Array, gradient: Array, method: Method) -> Array:

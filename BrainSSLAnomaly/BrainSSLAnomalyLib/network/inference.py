@@ -20,7 +20,7 @@ PatchDistance = Callable[[Array], Array]
 """Maps embeddings of patches (b, e, h, w), unit length, to their distance from healthy ones
 (b, 1, h, w)."""
 
-BATCH = 8
+BATCH = 4
 """Slices at once: more need memory and save no time on a processor."""
 
 

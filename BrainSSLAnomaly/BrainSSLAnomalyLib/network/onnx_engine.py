@@ -116,6 +116,7 @@ def open_session(
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
+    options.enable_cpu_mem_arena = False  # it would keep the most memory of each graph
     options.log_severity_level = 3  # errors alone
     if graph.unused is not None:
         used = [name for name in weights if name not in graph.unused]
