@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.results import Detection, MapName, Segmentation
+from .heat_maps import HEAT_MAPS
 
 VISIBLE = 0.02
 """Below this share of its strongest place a map is drawn black."""
@@ -40,7 +41,6 @@ def explanation_figure(
     # Here, since Slicer may not have Pillow yet when it imports this module.
     from .canvas import GREY, HEAT, Canvas
     from .figures import (
-        HEAT_MAPS,
         LETTERS,
         MASK_COLOUR,
         PLANES,

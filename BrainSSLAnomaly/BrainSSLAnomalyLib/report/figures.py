@@ -13,6 +13,7 @@ from ..core.grid import Grid, bounding_box
 from ..core.results import Detection, Finding, MapName, Segmentation
 from ..core.study import Volume
 from .canvas import HEAT, Canvas, Panel
+from .heat_maps import HEAT_MAPS
 
 MARGIN_MM = 6.0
 """Around the brain."""
@@ -28,14 +29,6 @@ MONTAGE_WIDTH, PLANE_WIDTH, MAP_WIDTH, BAR_WIDTH = 220, 286, 209, 56
 
 VISIBLE_SCORE = 0.05
 """Lower anomaly scores are not drawn over the scan."""
-
-HEAT_MAPS: Mapping[MapName, tuple[str, float]] = {
-    MapName.ERROR: ("reconstruction error, SD", 4.0),
-    MapName.GRADCAM: ("Grad-CAM", 1.0),
-    MapName.LATENT: ("feature distance", 1.5),
-    MapName.UNCERTAINTY: ("uncertainty, logit SD", 3.0),
-}
-"""Maps of a network: title, and the value that is drawn brightest."""
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.results import Detection, MapName
-from ..report.figures import HEAT_MAPS
+from ..report.heat_maps import HEAT_MAPS
 
 SCORE, DEVIATION, HEAT, GREY = "score", "deviation", "heat", "grey"
 """Colour tables: from nothing to bright; blue – nothing – red; over green to yellow; as scans."""
