@@ -73,7 +73,8 @@ def _thinned(wanted: NDArray[np.intp], every: int) -> NDArray[np.intp]:
     """Return one of so many of some rising numbers, and the ends of each run of neighbours."""
     before, after = wanted - 1, wanted + 1
     is_end = ~(np.isin(before, wanted) & np.isin(after, wanted))
-    return wanted[is_end | (wanted % every == 0)]
+    kept: NDArray[np.intp] = wanted[is_end | (wanted % every == 0)]
+    return kept
 
 
 def _fill_between(across: Array, wanted: NDArray[np.intp], chosen: NDArray[np.intp]) -> None:
