@@ -2,22 +2,28 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+BASE := $(VENV)/.installed-base
 STAMP := $(VENV)/.installed
 FULL := $(VENV)/.installed-full
 TORCH ?= torch==2.13.0
 
-.PHONY: setup demo test lint types coverage docs benchmark format clean
+.PHONY: setup demo pictures test lint types coverage docs benchmark format clean
 
 setup: $(STAMP)
 
-$(STAMP): pyproject.toml
+$(BASE): pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { echo "Python 3.10 or later is needed: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
-	@echo "Installing into $(VENV) ..."
+	@echo "Installing into $(VENV), about 450 MB ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+$(STAMP): $(BASE)
+	@echo "Installing what development needs ..."
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[dev]"
 	@touch $@
 
-demo: $(STAMP)
+demo: $(BASE)
 	$(BIN)/brain-ssl-anomaly demo --overwrite
 
 lint: $(STAMP)
@@ -47,6 +53,13 @@ coverage: $(FULL)
 
 benchmark: $(FULL)
 	$(BIN)/pytest Testing/benchmarks --benchmark-only --benchmark-columns=median,min,max,rounds
+
+# The pictures of README and user guide, from the synthetic patient.
+pictures: $(FULL)
+	$(BIN)/brain-ssl-anomaly demo --overwrite --output build/pictures/demo
+	PYTHONPATH=Testing $(BIN)/python -m support.slicer.rendered_views build/pictures/views
+	PANEL_PICTURES=$(CURDIR)/build/pictures/panel $(BIN)/pytest -q Testing/panel
+	$(BIN)/python docs/pictures.py build/pictures/demo build/pictures/views build/pictures/panel
 
 format: $(STAMP)
 	$(BIN)/ruff check --fix .

@@ -91,7 +91,7 @@ def predict_volume(
 
     Slices are cropped to the brain that they show, which changes what the transformer attends to
     beside it, costs a third less, and finds implanted lesions as well
-    (``docs/experiments/2026-11-28-time.md``). Outside of that the prediction is 0.
+    (``docs/experiments/2026-11-28-speed.md``). Outside of that the prediction is 0.
 
     Args:
         engine: runs the network.
