@@ -62,5 +62,5 @@ def test_the_attention_is_the_same_and_shared_out(engines, size):
 def test_the_last_block_of_the_decoder_alone_would_show_the_logit(engines):
     """Why no stage is the last one: there the gradient is the same everywhere."""
     slices, target = slices_and_target((1, 64, 48))
-    _, gradient = engines[0].explain(slices, PRESENCES[0], target, ExplanationStage.DECODER)
+    _, gradient = engines[0].explain(slices, PRESENCES[0], target, ExplanationStage.CONVOLUTION)
     assert gradient.std((2, 3)).max() > 0, "the gradient depends on the place"

@@ -56,12 +56,12 @@ MIN_VOXELS = 40
 MIN_OTHER = 12
 """Voxels of another lesion in the slice."""
 
-RANDOM_NETWORKS = 3
+RANDOM_NETWORKS = 5
 """Networks of random weights that a map is compared with."""
 
 LOGIT, RANDOM = "the anomaly logit itself", "at random"
 
-DEFAULT = (ExplanationMethod.HIRESCAM, ExplanationStage.DECODER)
+DEFAULT = (ExplanationMethod.HIRESCAM, ExplanationStage.CONVOLUTION)
 
 
 class ExplainedSlice(NamedTuple):
@@ -193,7 +193,7 @@ def _pad(array: NDArray) -> NDArray:
 def random_engine(seed: int) -> SliceEngine:
     """Return the shipped network with weights that nobody has trained."""
     network = load_hybrid_network()
-    torch.manual_seed(seed)
+    torch.manual_seed(seed)  # afterwards: making the network draws numbers too
     for module in network.modules():
         reset: Any = getattr(module, "reset_parameters", None)
         if reset is not None:

@@ -205,7 +205,7 @@ def explain(
     ] = None,
     stage: Annotated[
         ExplanationStage, typer.Option(help="Features of the network that are used.")
-    ] = ExplanationStage.DECODER,
+    ] = ExplanationStage.CONVOLUTION,
     method: Annotated[
         ExplanationMethod, typer.Option(help="How gradients become weights.")
     ] = ExplanationMethod.HIRESCAM,

@@ -162,11 +162,12 @@ class ExplanationStage(str, Enum):
     """
 
     CONVOLUTION = "convolution"
-    """Convolutions on a grid of 4 mm: where in the slice the finding gets its support from."""
+    """Convolutions on a grid of 4 mm: where in the slice the finding gets its support from. Of the
+    faithful ones it depends most on the weights."""
     TRANSFORMER = "transformer"
     """The transformer on its grid of 16 mm: which neighbourhood supports the finding."""
     DECODER = "decoder"
-    """The decoder on a grid of 4 mm: what in and around the finding supports it."""
+    """The decoder on a grid of 4 mm: the finding itself, hardly more than its outline."""
 
 
 class ExplanationMethod(str, Enum):

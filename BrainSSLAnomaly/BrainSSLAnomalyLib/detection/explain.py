@@ -23,7 +23,7 @@ def activation_map(
     target: Volume,
     model: Model,
     *,
-    stage: ExplanationStage = ExplanationStage.DECODER,
+    stage: ExplanationStage = ExplanationStage.CONVOLUTION,
     method: ExplanationMethod = ExplanationMethod.HIRESCAM,
     every: int = 1,
     progress: FractionCallback = ignore_fraction,
@@ -65,7 +65,7 @@ def activation_map_of_finding(
     target: NDArray,
     model: Model,
     *,
-    stage: ExplanationStage = ExplanationStage.DECODER,
+    stage: ExplanationStage = ExplanationStage.CONVOLUTION,
     method: ExplanationMethod = ExplanationMethod.HIRESCAM,
     progress: FractionCallback = ignore_fraction,
 ) -> NDArray[np.float32]:

@@ -35,7 +35,7 @@ PREDICT, SCORE, EXPLAIN = "Predicting anomalies", "Scoring", "Explaining"
 EXPLAINED_SCORE = 0.5
 """Anomaly scores above this are the target of the activation map of a whole scan."""
 
-EXPLAINED_EVERY = 2
+EXPLAINED_EVERY = 3
 """For that map one of so many slices of 1 mm is computed: its own grid is one of 4 mm."""
 
 MAPPED_SCORES = (ScoreName.L1, ScoreName.COSINE)

@@ -60,7 +60,7 @@ def explain_findings(
     settings: DetectionSettings,
     *,
     find_study: Callable[[], Study],
-    stage: ExplanationStage = ExplanationStage.DECODER,
+    stage: ExplanationStage = ExplanationStage.CONVOLUTION,
     method: ExplanationMethod = ExplanationMethod.HIRESCAM,
     model: Model | None = None,
     progress: Progress = ignore_progress,

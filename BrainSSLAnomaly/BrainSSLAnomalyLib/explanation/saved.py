@@ -30,7 +30,7 @@ def explain_results(
     folder: Path,
     number: int | None = None,
     *,
-    stage: ExplanationStage = ExplanationStage.DECODER,
+    stage: ExplanationStage = ExplanationStage.CONVOLUTION,
     method: ExplanationMethod = ExplanationMethod.HIRESCAM,
     device: Device = Device.AUTO,
     scans: Sequence[Path] = (),

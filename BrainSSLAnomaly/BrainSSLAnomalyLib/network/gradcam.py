@@ -26,7 +26,7 @@ def class_activation_map(
     target: NDArray,
     *,
     axis: int = 0,
-    stage: Stage = Stage.DECODER,
+    stage: Stage = Stage.CONVOLUTION,
     method: Method = Method.HIRESCAM,
     every: int = 1,
     batch: int = BATCH,
