@@ -30,7 +30,7 @@ def test_a_voxel_of_nibabel_keeps_its_value_and_its_place(index):
 
 
 def test_nibabel_and_simpleitk_give_the_volume_that_the_file_gives(tmp_path):
-    array = np.random.default_rng(0).integers(1, 900, (60, 44, 90)).astype(np.int16)
+    array = np.random.default_rng(0).integers(1, 900, (70, 120, 50)).astype(np.int16)
     path = tmp_path / "flair.nii.gz"
     nibabel.save(nibabel.Nifti1Image(array, AFFINE), path)
     by_nibabel = Volume.from_nibabel(nibabel.load(path))

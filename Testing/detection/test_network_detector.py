@@ -19,8 +19,9 @@ from BrainSSLAnomalyLib.core.study import Modality, Study
 from BrainSSLAnomalyLib.detection import detect as detect_module
 from BrainSSLAnomalyLib.detection import network_detector
 from BrainSSLAnomalyLib.detection.detect import detect
-from BrainSSLAnomalyLib.detection.explain import activation_map_of_finding
+from BrainSSLAnomalyLib.detection.explain import activation_map
 from BrainSSLAnomalyLib.detection.network_detector import (
+    EXPLAINED_EVERY,
     EXPLAINED_SCORE,
     LATENT_SCORES,
     PREDICT,
@@ -36,6 +37,7 @@ from BrainSSLAnomalyLib.imageio import (
 from BrainSSLAnomalyLib.network.model import load_model
 from BrainSSLAnomalyLib.phantom import synthetic_patient
 from BrainSSLAnomalyLib.preparation import prepare
+from BrainSSLAnomalyLib.preparation.network_grid import brain_on
 from BrainSSLAnomalyLib.report import write_report
 from BrainSSLAnomalyLib.segmentation import segment
 
@@ -68,9 +70,10 @@ def test_a_detection_comes_with_every_map_on_the_grid_of_the_scan(found, patient
 
 def test_the_saved_input_gives_the_grad_cam_of_the_detection_again(found):
     brain = found.reference.with_array(found.brain_mask)
-    again = activation_map_of_finding(
-        found.network_input, brain, found.anomaly_score > EXPLAINED_SCORE, load_model(Device.CPU)
-    )
+    target = brain.with_array(found.anomaly_score > EXPLAINED_SCORE)
+    inside = brain_on(found.network_input.grid, brain)
+    model = load_model(Device.CPU)
+    again = activation_map(found.network_input, inside, target, model, every=EXPLAINED_EVERY)
     assert np.abs(again - found.maps[MapName.GRADCAM])[found.brain_mask].max() < 0.02
 
 

@@ -23,7 +23,7 @@ needed("slicer")
 needed("PySide6.QtWidgets")
 
 GROUPS = (DetectionSettings, ThresholdSettings, MorphologySettings)
-NOT_OFFERED = {"score", "explain"}
+NOT_OFFERED = {"score", "explain", "network", "fast", "threads"}
 """Settings of the command line alone. Any other new setting needs a widget and a parameter."""
 KINDS = {
     f.name: typing.get_type_hints(group)[f.name]

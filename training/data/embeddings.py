@@ -17,7 +17,7 @@ from BrainSSLAnomalyLib.core.results import NetworkInput
 from BrainSSLAnomalyLib.core.study import Modality, Scan, Study
 from BrainSSLAnomalyLib.network.channels import stack_channels
 from BrainSSLAnomalyLib.network.engine import SliceEngine
-from BrainSSLAnomalyLib.network.inference import BATCH, pad_slices
+from BrainSSLAnomalyLib.network.inference import BATCH, brain_window, pad_slices
 from BrainSSLAnomalyLib.network.model import Model
 from BrainSSLAnomalyLib.preparation.network_grid import network_input
 from numpy.typing import NDArray
@@ -130,7 +130,9 @@ def embed(given: NetworkInput, engine: SliceEngine, every: int = EVERY) -> NDArr
         inside = np.flatnonzero(brain.any(others))[::every]
         chosen = np.moveaxis(images, axis + 1, 0)[inside]
         for first in range(0, len(chosen), BATCH):
-            slices = pad_slices(chosen[first : first + BATCH], engine.multiple)
+            some = chosen[first : first + BATCH]
+            rows, columns = brain_window(some, engine.multiple)
+            slices = pad_slices(some[:, :, rows, columns], engine.multiple)
             found.append(engine.predict(slices, present).scan)
     mean = np.concatenate(found).mean(0)
     embedding: NDArray[np.float32] = mean / np.linalg.norm(mean)

@@ -74,9 +74,10 @@ class Detector:
     Example:
         >>> from BrainSSLAnomalyLib import Detector, read_study
         >>> detector = Detector(DetectionSettings(DetectorName.STATISTICAL))
-        >>> studies = [read_study({"FLAIR": "flair.nii.gz"}), read_study({"FLAIR": "flair.nii.gz"})]
-        >>> [detector.detect(study).modality.value for study in studies]
-        ['FLAIR', 'FLAIR']
+        >>> first = detector.detect(read_study({"FLAIR": "flair.nii.gz"}))
+        >>> second = detector.detect(read_study({"T1": "t1.nii.gz"}))
+        >>> first.modality.value, second.modality.value
+        ('FLAIR', 'T1')
     """
 
     def __init__(self, settings: DetectionSettings | None = None) -> None:

@@ -113,17 +113,17 @@ def test_synthetic_patients_come_from_label_maps_that_training_has_not_seen():
 
 
 def test_the_embedding_of_a_scan_is_the_one_of_its_prediction():
-    shape, network = (16, 20, 24), tiny_model().network
+    shape, engine = (16, 20, 24), tiny_model().engine
     modality = CHANNELS[1]
     image = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
     images = np.zeros((len(CHANNELS), *shape), np.float32)
     images[1] = image
     present = np.eye(len(CHANNELS), dtype=np.float32)[1]
     given = NetworkInput({modality: image}, np.eye(4), (0, 2))
-    found = embeddings.embed(given, network, every=1)
-    predicted = predict_volume(network, images, present, (0, 2))
+    found = embeddings.embed(given, engine, every=1)
+    predicted = predict_volume(engine, images, present, (0, 2))
     assert np.allclose(found, predicted.embedding, atol=1e-5)
-    assert np.linalg.norm(embeddings.embed(given, network)) == pytest.approx(1, abs=1e-5)
+    assert np.linalg.norm(embeddings.embed(given, engine)) == pytest.approx(1, abs=1e-5)
 
 
 def test_the_command_draws_a_small_picture_and_prints_the_auroc(tmp_path, monkeypatch, capsys):

@@ -42,7 +42,7 @@ def test_the_anatomy_network_learns_for_a_minute_on_a_processor_and_its_weights_
     """The smoke run of training/README.md, smaller."""
     pytest.importorskip("monai")
     from BrainSSLAnomalyLib.core.anatomy import Structure
-    from BrainSSLAnomalyLib.network.anatomy import AnatomyNetwork
+    from BrainSSLAnomalyLib.network.anatomy_network import AnatomyNetwork
     from support.training_heads import label_archive
 
     task = AnatomyTask(
