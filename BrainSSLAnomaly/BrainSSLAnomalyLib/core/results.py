@@ -28,7 +28,7 @@ class MapName(str, Enum):
     UNCERTAINTY = "uncertainty"
     """Standard deviation of the anomaly logit over orientations and test-time copies."""
     GRADCAM = "gradcam"
-    """Grad-CAM of what is marked, 0 to 1."""
+    """What raises the network's logit where the score is above 0.5, 0 to 1 (HiResCAM)."""
 
 
 @dataclass(frozen=True)

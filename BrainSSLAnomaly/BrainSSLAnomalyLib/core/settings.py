@@ -375,7 +375,7 @@ class DetectionSettings:
     explain: bool = setting(
         True,
         "Grad-CAM",
-        "Compute a Grad-CAM map of what the network marks.",
+        "Compute a Grad-CAM map (HiResCAM) of what the network marks.",
         flag="--explain/--no-explain",
     )
     device: Device = setting(
