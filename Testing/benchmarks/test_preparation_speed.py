@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from BrainSSLAnomalyLib.core.settings import DetectionSettings
 from BrainSSLAnomalyLib.core.study import Modality
+from BrainSSLAnomalyLib.detection.detect import anatomy_predictor
 from BrainSSLAnomalyLib.detection.statistics import compute_deviation, compute_zscores
 from BrainSSLAnomalyLib.phantom import synthetic_patient
 from BrainSSLAnomalyLib.preparation import prepare
@@ -24,16 +26,11 @@ from BrainSSLAnomalyLib.preparation.prepare import (
 )
 from BrainSSLAnomalyLib.preparation.template import load_template
 from BrainSSLAnomalyLib.scoring.median import median_of_27
-from support.packages import need_network
-
-need_network()
 
 
 @pytest.fixture(scope="module")
 def predictor():
-    from BrainSSLAnomalyLib.detection.detect import anatomy_predictor
-
-    return anatomy_predictor()
+    return anatomy_predictor(DetectionSettings(threads=1))
 
 
 @pytest.fixture(scope="module")

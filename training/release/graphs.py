@@ -3,7 +3,7 @@
 They are made from the two bundles, and hold no weights: ONNX Runtime gets these from the bundle's
 safetensors. One graph predicts, one gives the transformer's attention, and one for each stage gives
 its features with the gradient of a finding's mean logit by them, that is, the network's backward
-pass. Make them anew after every change of a network or its weights.
+pass. Make them anew after every change of a network; new weights alone need no new graphs.
 """
 
 from __future__ import annotations
