@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from BrainSSLAnomalyLib.core.errors import Cancelled
+from BrainSSLAnomalyLib.core.progress import ignore_progress
 from BrainSSLAnomalyLib.core.results import MapName
 from BrainSSLAnomalyLib.core.settings import (
     DetectionSettings,
@@ -25,6 +26,7 @@ from BrainSSLAnomalyLib.detection.network_detector import (
     EXPLAINED_SCORE,
     LATENT_SCORES,
     PREDICT,
+    NetworkDetector,
     predict_study,
 )
 from BrainSSLAnomalyLib.detection.statistics import compute_zscores
@@ -40,6 +42,7 @@ from BrainSSLAnomalyLib.preparation import prepare
 from BrainSSLAnomalyLib.preparation.network_grid import brain_on
 from BrainSSLAnomalyLib.report import write_report
 from BrainSSLAnomalyLib.segmentation import segment
+from support.packages import need_network
 
 HYBRID = DetectionSettings(detector=DetectorName.HYBRID, device=Device.CPU)
 
@@ -158,6 +161,23 @@ def predicted(patient):
     prepared = prepare(patient[0])
     prediction = predict_study(prepared, load_model(Device.CPU), latent=LATENT_SCORES)
     return prediction, compute_zscores(prepared)
+
+
+def test_both_engines_mark_the_same(predicted):
+    need_network()
+    from BrainSSLAnomalyLib.network.model import load_hybrid_network
+    from BrainSSLAnomalyLib.network.torch_engine import TorchEngine
+
+    by_onnx = load_model(Device.CPU)
+    by_torch = replace(by_onnx, engine=TorchEngine(load_hybrid_network()))
+    one, other = (
+        NetworkDetector(model, explain=False)
+        .score(predicted[0].prepared, ignore_progress)
+        .anomaly_score
+        > 0.7
+        for model in (by_onnx, by_torch)
+    )
+    assert one.any() and 2 * (one & other).sum() >= 0.999 * (one.sum() + other.sum())
 
 
 @pytest.mark.parametrize("score", [s for s in ScoreName if s is not ScoreName.FUSED])

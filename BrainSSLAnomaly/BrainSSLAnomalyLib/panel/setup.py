@@ -79,7 +79,7 @@ class SetupSection:
         question = _(
             "For networks on a GPU these Python packages will be downloaded ({size}) and installed "
             "into Slicer, which can take some minutes:\n\n{names}\n\nWithout them networks run on "
-            "the processor, with the same results."
+            "the processor, with nearly the same results."
         ).format(size=large if is_large else _("a few MB"), names="\n".join(map(str, missing)))
         with self.showingErrors():
             dependencies.check_extension()
