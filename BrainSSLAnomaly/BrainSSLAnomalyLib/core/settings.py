@@ -387,7 +387,8 @@ class DetectionSettings:
     threads: int = setting(
         0,
         "Threads",
-        "Threads of the processor that are used at once. 0: all that there are.",
+        "Threads of the processor that are used at once. 0: OMP_NUM_THREADS if it is set, else all "
+        "that there are.",
         bounds=(0, 1024),
         step=1,
     )

@@ -6,6 +6,7 @@ same ones.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -109,12 +110,14 @@ def open_session(
     Args:
         graph: from a bundle.
         weights: of the bundle, by name, for graphs whose weights lie outside.
-        threads: to use; all that there are if 0.
+        threads: to use; if 0, ``OMP_NUM_THREADS``, else all that there are.
     """
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
+    options.intra_op_num_threads = threads or _threads_of_environment()
+    # Threads that wait would keep a core busy that another process needs.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.inter_op_num_threads = 1
     options.enable_cpu_mem_arena = False  # it would keep the most memory of each graph
     options.log_severity_level = 3  # errors alone
@@ -123,3 +126,9 @@ def open_session(
         values = [onnxruntime.OrtValue.ortvalue_from_numpy(weights[name]) for name in used]
         options.add_external_initializers(used, values)
     return onnxruntime.InferenceSession(graph.content, options, providers=["CPUExecutionProvider"])
+
+
+def _threads_of_environment() -> int:
+    """Return ``OMP_NUM_THREADS``, which ONNX Runtime itself ignores; 0 where it says nothing."""
+    value = os.environ.get("OMP_NUM_THREADS", "")
+    return int(value) if value.isdigit() else 0
