@@ -287,13 +287,13 @@ def _rank_correlation(one: Array, other: Array) -> float:
 
 def format_table(found: Mapping[str, list[Faithfulness]]) -> str:
     """Format a line for every map: means over all findings."""
-    head = ["map", "deletion", "insertion", "peak within 10 mm", "mass within 10 mm"]
-    head += ["rank correlation with the logit", "correlation with the map of the other lesion"]
-    head.append("correlation with maps of random weights")
+    head = ["map", "deletion", "insertion", "peak; mass near the finding", "like the logit"]
+    head += ["like the map of another lesion", "like maps of random weights"]
     lines = []
     for name, rows in found.items():
         table = np.array([list(vars(row).values()) for row in rows])
-        lines.append([name, *(format_number(value) for value in np.nanmean(table, axis=0))])
+        deleted, inserted, peak, mass, *others = map(format_number, np.nanmean(table, axis=0))
+        lines.append([name, deleted, inserted, f"{peak}; {mass}", *others])
     rows = next(iter(found.values()))
     pairs = sum(not np.isnan(row.like_other) for row in rows)
     return f"n = {len(rows)} findings, {pairs} of them beside another\n\n" + format_markdown(
