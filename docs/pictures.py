@@ -1,6 +1,6 @@
 """Make the pictures of README and user guide anew: ``make pictures``.
 
-``report.png`` holds the figures of the demo's report, as they are in the page, one below the other.
+``report.jpg`` holds the figures of the demo's report, as they are in the page, one below the other.
 The views of Slicer are rendered by ``support.slicer.rendered_views``, the panel by its own tests.
 """
 
@@ -22,7 +22,7 @@ GAP = 8
 FIGURES = 3
 """Overview, three planes through finding 1, and the maps of the network there."""
 
-COLOURS = 128
+QUALITY = 85
 
 
 def stack_figures(page: Path) -> Image.Image:
@@ -44,14 +44,14 @@ def main() -> None:
     """Write ``docs/images`` from a folder of the demo, one of views, and one of the panel."""
     demo, views, panel = map(Path, sys.argv[1:4])
     images = Path(__file__).parent / "images"
-    save(stack_figures(demo / "report.html"), images / "report.png")
-    save(Image.open(views / "views.png").convert("RGB"), images / "slicer_views.png")
+    save(stack_figures(demo / "report.html"), images / "report.jpg")
+    save(Image.open(views / "views.png").convert("RGB"), images / "slicer_views.jpg")
     shutil.copy(panel / "10_finding_explained.png", images / "slicer_panel.png")
 
 
 def save(picture: Image.Image, path: Path) -> None:
-    """Save a picture with few colours, which keeps the repository small."""
-    picture.quantize(COLOURS, dither=Image.Dither.NONE).save(path, optimize=True)
+    """Save a picture as JPEG, which keeps the repository small."""
+    picture.save(path, quality=QUALITY, subsampling=0, optimize=True)
 
 
 if __name__ == "__main__":

@@ -41,7 +41,7 @@ def finding() -> np.ndarray:
 def test_a_map_is_between_0_and_1_and_empty_on_slices_without_the_finding(stage, method):
     heat = class_activation_map(engine(), volume(), PRESENT, finding(), stage=stage, method=method)
     assert heat.shape == (6, 22, 30) and heat.dtype == np.float32 and np.isfinite(heat).all()
-    assert heat.min() >= 0 and heat.max() == pytest.approx(1, abs=1e-5)
+    assert heat.min() >= 0 and heat.max() == pytest.approx(1, abs=1e-2)
     assert not heat[[0, 1, 4, 5]].any() and heat[2:4].any()
 
 

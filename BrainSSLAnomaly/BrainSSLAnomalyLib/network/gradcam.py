@@ -1,6 +1,7 @@
 """Explanations: class activation maps of a finding's own score, and the transformer's attention.
 
-The target of a map is one number: the mean anomaly logit of the voxels of a finding.
+The target of a map is one number for each slice: the sum of the anomaly logits of the voxels of a
+finding. With their mean, a slice that shows little of it would outshine all others.
 """
 
 from __future__ import annotations
@@ -17,6 +18,9 @@ from .engine import SliceEngine
 from .inference import BATCH, brain_window, pad_slices, upsample
 
 Array = NDArray[np.float32]
+
+BRIGHTEST = 0.999
+"""Quantile of the positive values of a map that becomes 1."""
 
 
 def class_activation_map(
@@ -47,7 +51,7 @@ def class_activation_map(
         progress: receives the fraction done; may raise to stop.
 
     Returns:
-        (k, j, i) float32, 0 to 1, 1 being the strongest place in the whole volume.
+        (k, j, i) float32, 0 to 1, 1 being the strongest thousandth of what supports the target.
     """
     volume = np.moveaxis(images, axis + 1, 0)
     weight = np.moveaxis(np.asarray(target, np.float32), axis, 0)[:, None]
@@ -61,12 +65,21 @@ def class_activation_map(
         cropped = [a[some][:, :, rows, columns] for a in (volume, weight)]
         slices, about = (pad_slices(a, engine.multiple) for a in cropped)
         heat = weigh_features(*engine.explain(slices, present, about, stage), method)
+        heat = heat * about.sum((1, 2, 3), keepdims=True)  # from the mean to the sum
         factor = slices.shape[-1] // heat.shape[-1]
         across[some, rows, columns] = upsample(heat, factor, cropped[0].shape[-2:])[:, 0]
         progress(min(1.0, (first + batch) / len(chosen)))
     _fill_between(across, wanted, chosen)
-    out /= max(float(out.max()), 1e-12)
-    return out
+    return _scaled(out)
+
+
+def _scaled(heat: Array) -> Array:
+    """Return a map whose brightest voxels are 1: single ones would leave the rest dark."""
+    support = heat[heat > 0]
+    if not support.size:
+        return heat
+    brightest = np.quantile(support, BRIGHTEST)
+    return np.minimum(heat / brightest, 1).astype(np.float32)
 
 
 def _thinned(wanted: NDArray[np.intp], every: int) -> NDArray[np.intp]:
