@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from BrainSSLAnomalyLib.core.errors import BadResults, Cancelled
 from BrainSSLAnomalyLib.core.files import write_text
-from BrainSSLAnomalyLib.core.results import MapName
+from BrainSSLAnomalyLib.core.results import MapName, NetworkInput
 from BrainSSLAnomalyLib.core.settings import (
     AnatomySource,
     DetectionSettings,
@@ -38,6 +38,7 @@ from BrainSSLAnomalyLib.imageio import (
 from BrainSSLAnomalyLib.phantom import synthetic_patient
 from BrainSSLAnomalyLib.segmentation import segment
 from support.command_line import run
+from support.detections import make_detection
 
 CUT = SegmentationSettings(ThresholdSettings(ThresholdMethod.FIXED, threshold=0.9))
 STATISTICAL = DetectionSettings(
@@ -151,6 +152,21 @@ from support.packages import need_network
 need_network()
 
 from support.models import tiny_model
+
+
+def test_the_networks_input_of_another_patient_is_refused(tmp_path):
+    detection = make_detection()
+    given = NetworkInput({Modality.FLAIR: np.ones((8, 9, 10), np.float32)}, np.eye(4), (0,))
+    for folder, factor in (("one", 1), ("other", 2)):
+        images = {m: image * factor for m, image in given.images.items()}
+        own = replace(detection, network_input=replace(given, images=images))
+        (tmp_path / folder).mkdir()
+        write_results(tmp_path / folder, own, segment(own, CUT), CUT)
+        assert read_results(tmp_path / folder).detection.network_input is not None
+    name = "network_input_flair.nii.gz"
+    shutil.copy(tmp_path / "other" / name, tmp_path / "one" / name)
+    with pytest.raises(BadResults, match="not the file of this result"):
+        read_results(tmp_path / "one")
 
 
 def explain_first(patient: Path, **options):

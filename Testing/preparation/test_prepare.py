@@ -12,7 +12,7 @@ from BrainSSLAnomalyLib.core.anatomy import (
     Tissue,
     Zone,
 )
-from BrainSSLAnomalyLib.core.errors import PreparationFailed
+from BrainSSLAnomalyLib.core.errors import PreparationFailed, UnsuitableScan
 from BrainSSLAnomalyLib.core.grid import Grid
 from BrainSSLAnomalyLib.core.resampling import resample
 from BrainSSLAnomalyLib.core.study import Modality, Scan, Study, Volume
@@ -328,3 +328,12 @@ def test_a_real_head_is_found_to_hold_a_brain(data):
         assert prepare(
             study_of(**{modality.value: read_scan(Path(data) / name, modality).volume})
         ).brain_mask.any()
+
+
+@pytest.mark.parametrize(
+    ("value", "words"), [(np.nan, "not finite"), (np.inf, "not finite"), (0.0, "same value")]
+)
+def test_an_array_that_holds_no_image_is_refused_in_a_sentence(value, words):
+    volume = Volume(np.full((40, 50, 40), value, np.float32), np.diag([4.0, 4, 4, 1]))
+    with pytest.raises(UnsuitableScan, match=words):
+        prepare(Study({Modality.FLAIR: Scan(volume, Modality.FLAIR)}))

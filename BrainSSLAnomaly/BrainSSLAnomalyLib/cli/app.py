@@ -201,7 +201,7 @@ def explain(
     result: ResultArgument,
     finding: Annotated[
         int | None,
-        typer.Option(help="Number of the finding; all by default.", show_default=False),
+        typer.Option(help="Number of one finding; all by default.", show_default=False),
     ] = None,
     stage: Annotated[
         ExplanationStage, typer.Option(help="Features of the network that are used.")
@@ -235,10 +235,14 @@ def explain(
             scans=scans or (),
             progress=progress,
         )
+        count = 0
         for explanation, picture in explained:
+            count += 1
             empty = " (nothing in the network supports an anomaly there)"
             note = empty if explanation.is_empty and not quiet else ""
             print(f"{picture.resolve()}{note}")
+    if not count and not quiet:
+        print("There are no findings to explain.")
 
 
 @app.command()
@@ -302,6 +306,11 @@ def main() -> None:
         if is_debug:
             raise
         _exit(str(error), 2)
+    except PermissionError as error:
+        if is_debug:
+            raise
+        where = Path(error.filename or "a folder").parent.name or "the folder"
+        _exit(f"{where} cannot be written to: choose a folder that you may write to.", 2)
     except Exception as error:
         if interrupt.was_pressed():  # a library made another exception of it
             _exit_cancelled()

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
+
+from .errors import DamagedModel
 
 
 def resource(*parts: str) -> Path:
     """Return the path of a shipped file, e.g. ``resource("Anatomy", "regions.nii.gz")``.
 
     Raises:
-        FileNotFoundError: the installation is incomplete.
+        DamagedModel: it is missing.
     """
     package = Path(__file__).resolve().parents[1]
     for root in (package / "Resources", package.parent / "Resources"):
@@ -17,4 +21,16 @@ def resource(*parts: str) -> Path:
         if path.exists():
             return path
     name = "/".join(parts)
-    raise FileNotFoundError(f"{name} is missing from the installation; install the package again")
+    raise DamagedModel(f"{name} is missing from the installation", "install the package again")
+
+
+def read_json(path: Path) -> Any:
+    """Return the content of a shipped JSON file.
+
+    Raises:
+        DamagedModel: it is damaged.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise DamagedModel(f"{path.name} is damaged", "install the package again") from error

@@ -386,7 +386,7 @@ class DetectionSettings:
     )
     threads: int = setting(
         0,
-        "Threads",
+        "Number of threads",
         "Threads of the processor that are used at once. 0: OMP_NUM_THREADS if it is set, else all "
         "that there are.",
         bounds=(0, 1024),

@@ -83,9 +83,10 @@ class Volume:
         array = np.asarray(image.dataobj)
         while array.ndim > 3 and array.shape[-1] == 1:
             array = array[..., 0]
-        if array.ndim != 3:
+        if array.ndim != 3 or array.dtype.kind not in "biuf":
             raise UnsuitableScan(
-                f"the image has the shape {array.shape}", "give a single volume of three axes"
+                f"the image has the type {array.dtype} and the shape {array.shape}",
+                "give a single volume of three axes and real values",
             )
         units = getattr(image.header, "get_xyzt_units", lambda: ("mm", "sec"))()[0]
         scale = np.diag([*(_MILLIMETRES.get(units, 1.0),) * 3, 1.0])
@@ -113,7 +114,10 @@ class Volume:
             )
         from .resampling import from_sitk
 
-        return from_sitk(image)
+        volume = from_sitk(image)
+        if volume.array.dtype.kind not in "biuf":
+            raise UnsuitableScan("the image holds complex numbers", "give the magnitude image")
+        return volume
 
     @property
     def grid(self) -> Grid:

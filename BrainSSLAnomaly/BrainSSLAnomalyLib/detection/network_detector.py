@@ -257,12 +257,14 @@ def network_maps(
     number = present.index(prepared.study.reference.modality)
     difference = prediction.reconstruction[number] - predicted.images[number]
     change = predicted.on_box(difference * predicted.brain)
-    return {
+    maps = {
         MapName.RECONSTRUCTION: _apply_to_reference(prepared, change),
         MapName.ERROR: scores[ScoreName.L1] * prepared.brain,
         MapName.LATENT: scores[ScoreName.COSINE] * prepared.brain,
-        MapName.UNCERTAINTY: predicted.on_box(prediction.spread) * prepared.brain,
     }
+    if prediction.spread.any():  # not of one orientation alone, which would seem certain
+        maps[MapName.UNCERTAINTY] = predicted.on_box(prediction.spread) * prepared.brain
+    return maps
 
 
 def maps_on_whole_grid(

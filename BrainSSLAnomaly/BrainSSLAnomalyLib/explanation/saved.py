@@ -126,6 +126,6 @@ def _write(
     except OSError as error:
         raise BrainSSLAnomalyError(
             f"{target.name} cannot be written to ({error.strerror})",
-            "check the free space and try again",
+            "check the free space and whether you may write there",
         ) from error
     return target / f"{map_name}.png"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -88,6 +89,11 @@ def results_folder(target: Path, *, overwrite: bool) -> Iterator[Path]:
             f"{target.parent} cannot be written to ({error.strerror})",
             "choose another folder with --output",
         ) from error
+    if target.is_dir() and not os.access(target, os.W_OK):
+        shutil.rmtree(stage, ignore_errors=True)
+        raise BrainSSLAnomalyError(
+            f"{target} cannot be written to", "choose another folder with --output"
+        )
     is_done = False
     try:
         yield stage
@@ -100,7 +106,7 @@ def results_folder(target: Path, *, overwrite: bool) -> Iterator[Path]:
     except OSError as error:
         raise BrainSSLAnomalyError(
             f"the results could not be written ({error.strerror or error})",
-            "check the free space and try again",
+            "check the free space and whether you may write there",
         ) from error
     finally:
         shutil.rmtree(stage, ignore_errors=True)
@@ -193,9 +199,12 @@ def write_detection(folder: Path, detection: Detection) -> dict[str, Any]:
     if detection.network_input is not None:
         given = detection.network_input
         record["network_input_axes"] = list(given.axes)
+        digests = {}
         for modality, image in given.images.items():
             path = folder / f"network_input_{modality.key}.nii.gz"
             write_volume(path, Volume(image, given.affine), np.int16, step=INPUT_STEP)
+            digests[modality.key] = _sha256(path)
+        record["network_input_sha256"] = digests
     _write_record(folder, record)
     return record
 
@@ -330,9 +339,22 @@ def _read_detection(folder: Path, record: Mapping[str, Any]) -> Detection:
     )
 
 
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
 def _read_network_input(folder: Path, record: Mapping[str, Any]) -> NetworkInput | None:
+    """Return what the network predicted from, or None where it was not kept.
+
+    Raises:
+        BadResults: a file is not the one that was written with the results.
+    """
     axes = record.get("network_input_axes")
     paths = {m: folder / f"network_input_{m.key}.nii.gz" for m in Modality}
+    for modality, digest in record.get("network_input_sha256", {}).items():
+        path = folder / f"network_input_{modality}.nii.gz"
+        if path.is_file() and _sha256(path) != digest:
+            raise BadResults(f"{path.name} is not the file of this result", "run detect again")
     volumes = {m: read_volume(path) for m, path in paths.items() if path.is_file()}
     if not volumes or axes is None:
         return None

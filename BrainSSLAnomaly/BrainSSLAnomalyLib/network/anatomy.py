@@ -36,8 +36,7 @@ def load_anatomy_predictor(
         bundle: name of the folder in ``Resources``.
 
     Raises:
-        FileNotFoundError: the installation is incomplete.
-        DamagedModel: a file is not that of the bundle.
+        DamagedModel: the installation is incomplete, or a file is not that of the bundle.
         BadSettings: no such device.
     """
     if runs_on_gpu(device):

@@ -60,8 +60,7 @@ def load_anatomy_network(bundle: str = BUNDLE) -> AnatomyNetwork:
     """Return the shipped network in evaluation mode.
 
     Raises:
-        FileNotFoundError: the installation is incomplete.
-        DamagedModel: the weights are not those of the bundle.
+        DamagedModel: the installation is incomplete, or the weights are not those of the bundle.
     """
     network = AnatomyNetwork()
     load_weights(network, bundle)

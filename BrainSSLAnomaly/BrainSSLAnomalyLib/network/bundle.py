@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -12,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.errors import DamagedModel
-from ..core.resources import resource
+from ..core.resources import read_json, resource
 
 if TYPE_CHECKING:
     from torch import nn
@@ -29,7 +28,7 @@ GRAPHS = "graphs"
 
 def read_metadata(bundle: str) -> dict[str, Any]:
     """Return the content of ``configs/metadata.json`` of a bundle in ``Resources``."""
-    content: dict[str, Any] = json.loads(resource(bundle, *METADATA).read_text(encoding="utf-8"))
+    content: dict[str, Any] = read_json(resource(bundle, *METADATA))
     return content
 
 
@@ -37,8 +36,8 @@ def load_weights(network: nn.Module, bundle: str) -> None:
     """Load the weights of a bundle in ``Resources`` into a network of PyTorch.
 
     Raises:
-        FileNotFoundError: the installation is incomplete.
-        DamagedModel: another SHA-256 than that in the metadata, or weights of another network.
+        DamagedModel: the installation is incomplete, the SHA-256 is not that in the metadata, or
+            the weights are those of another network.
     """
     import torch
 
@@ -62,8 +61,7 @@ def load_arrays(
         digest: entry of the metadata that holds the SHA-256 of the file.
 
     Raises:
-        FileNotFoundError: the installation is incomplete.
-        DamagedModel: another SHA-256 than that in the metadata.
+        DamagedModel: the installation is incomplete, or another SHA-256 than that in the metadata.
     """
     from safetensors.numpy import load
 
@@ -96,8 +94,7 @@ def load_graph(bundle: str, name: str) -> Graph:
     """Return an ONNX graph of a bundle.
 
     Raises:
-        FileNotFoundError: the installation is incomplete.
-        DamagedModel: another SHA-256 than that in the metadata.
+        DamagedModel: the installation is incomplete, or another SHA-256 than that in the metadata.
     """
     entry: Mapping[str, Any] = read_metadata(bundle)[GRAPHS][name]
     content = _checked(resource(bundle, *graph_path(name)), entry["sha256"], bundle)

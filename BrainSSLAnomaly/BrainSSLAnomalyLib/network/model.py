@@ -52,8 +52,7 @@ def load_model(
         bundle: name of the folder in ``Resources``.
 
     Raises:
-        FileNotFoundError: the installation is incomplete.
-        DamagedModel: a file is not that of the bundle.
+        DamagedModel: the installation is incomplete, or a file is not that of the bundle.
         BadSettings: no such device.
     """
     metadata = read_metadata(bundle)
@@ -77,8 +76,7 @@ def load_hybrid_network(bundle: str = BUNDLE) -> HybridNetwork:
     """Return the network of a bundle for PyTorch, in evaluation mode on the processor.
 
     Raises:
-        FileNotFoundError: the installation is incomplete.
-        DamagedModel: a file is not that of the bundle.
+        DamagedModel: the installation is incomplete, or a file is not that of the bundle.
     """
     import torch
 

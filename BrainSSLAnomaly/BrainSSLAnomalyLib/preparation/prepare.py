@@ -29,7 +29,7 @@ from .brain_mask import mask_from_probability
 from .canonical import canonical_copy
 from .parcellation import AnatomyPredictor, Parcellation, predict_parcellation
 from .prepared import PreparedStudy
-from .quality import check_brain_volume
+from .quality import check_brain_volume, check_scans
 from .template import load_template
 from .tissues import TissueFit, TissueIntensities, fit_tissues
 
@@ -63,8 +63,10 @@ def prepare(
         progress: receives the stage and the fraction done.
 
     Raises:
+        UnsuitableScan: a scan holds no image.
         PreparationFailed: what was found cannot be a brain.
     """
+    check_scans(study)
     clock = StageClock(progress, _expected_seconds(study, predictor is not None))
     with clock.stage(ALIGN):
         aligned = align_scans(study)

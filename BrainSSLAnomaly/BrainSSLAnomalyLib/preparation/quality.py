@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from ..core.errors import PreparationFailed
+from ..core.errors import PreparationFailed, UnsuitableScan
 from ..core.grid import Grid
 from ..core.resampling import resample
-from ..core.study import Modality, Volume
+from ..core.study import Modality, Study, Volume
 from .canonical import canonical_copy
 from .registration import draw_template
 from .template import Template
@@ -37,6 +37,26 @@ FLAIR."""
 
 BRAIN_LIMITS_ML = (500.0, 2600.0)
 """No adult brain with its CSF lies outside; usual ones have 1100 to 1800 ml."""
+
+
+def check_scans(study: Study) -> None:
+    """Check that every scan holds an image; files were checked when they were read.
+
+    Raises:
+        UnsuitableScan: values are no real numbers, not finite, or all the same.
+    """
+    for modality, scan in study.scans.items():
+        array = scan.volume.array
+        name = f"the {modality.value}"
+        if array.dtype.kind not in "biuf":
+            raise UnsuitableScan(f"{name} holds {array.dtype} values", "give real numbers")
+        low, high = float(array.min()), float(array.max())
+        if not np.isfinite([low, high]).all():
+            raise UnsuitableScan(
+                f"{name} holds values that are not finite", "replace them, for example by 0"
+            )
+        if low == high:
+            raise UnsuitableScan(f"{name} holds the same value everywhere", "give another scan")
 
 
 def check_likeness(

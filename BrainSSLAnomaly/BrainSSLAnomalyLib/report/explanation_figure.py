@@ -61,7 +61,7 @@ def explanation_figure(
         ("healthy reconstruction", view.maps[MapName.RECONSTRUCTION], GREY, view.window),
         (f"{error_title}, 0 to {error_top:g}", view.maps[MapName.ERROR], HEAT, (0, error_top)),
         (f"{titles[0]} of the {titles[1]}, 0 to 1{nothing}", view.maps[_GRADCAM], HEAT, (0, 1)),
-        (f"attention, 0 to {most:.1f} × uniform", view.maps[_ATTENTION], HEAT, (0, most)),
+        (f"attention, 0 to {most:.1f} times uniform", view.maps[_ATTENTION], HEAT, (0, most)),
     )
     size = plane_mm(view, axis)
     height = round(WIDTH * size[0] / size[1])

@@ -6,7 +6,6 @@ the tables from healthy scans.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -14,7 +13,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from ..core.resources import resource
+from ..core.resources import read_json, resource
 from ..core.settings import ScoreName
 from ..core.study import Modality
 
@@ -89,7 +88,7 @@ def table_key(modalities: Iterable[Modality]) -> str:
 def _read(score: ScoreName) -> dict[str, ExceedanceTable]:
     is_statistical = score is ScoreName.STATISTICAL
     place = ("Anatomy",) if is_statistical else ("Model", "configs")
-    content = json.loads(resource(*place, "exceedance.json").read_text(encoding="utf-8"))
+    content = read_json(resource(*place, "exceedance.json"))
     content = content if is_statistical else content[score.value]
     levels = np.array(content["levels"])
     return {

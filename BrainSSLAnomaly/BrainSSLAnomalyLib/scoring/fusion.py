@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -10,7 +9,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from ..core.resources import resource
+from ..core.resources import read_json, resource
 from ..core.settings import ScoreName
 from ..core.study import Modality
 from .exceedance import most_similar_key
@@ -71,7 +70,7 @@ class Fusion:
 
 @lru_cache(maxsize=1)
 def _read() -> dict[str, Fusion]:
-    content = json.loads(resource("Model", "configs", "fusion.json").read_text(encoding="utf-8"))
+    content = read_json(resource("Model", "configs", "fusion.json"))
     return {
         key: Fusion({ScoreName(n): w for n, w in e["weights"].items()}, e["constant"])
         for key, e in content.items()
