@@ -14,6 +14,7 @@ from typing import Annotated
 
 import numpy as np
 import typer
+from BrainSSLAnomalyLib.core.resampling import resample
 from BrainSSLAnomalyLib.core.settings import (
     DetectionSettings,
     Device,
@@ -77,7 +78,8 @@ def main(
         study, lesions = draw(seed)
         if lesions is None:
             continue
-        for name, figures in measure(detectors, study, lesions.array > 0.5).items():
+        truth = resample(lesions, study.reference.volume.grid) > 0.5  # slices may be thick
+        for name, figures in measure(detectors, study, truth).items():
             found[name].append(figures)
         typer.echo(f"{draw.__name__} {seed}", err=True)
     typer.echo(format_table(found))
