@@ -99,7 +99,7 @@ def measure(case: Case, settings: DetectionSettings) -> Measured:
         group=case.group,
         contrasts=case.contrasts,
         detector=settings.detector.value,
-        used=detection.detector,
+        used=detection.detector.value,
         lesion_ml=float(truth.sum() * ml),
         found_ml=float(found.mask.sum() * ml),
         dice=dice(found.mask, truth) if truth.any() else float("nan"),
