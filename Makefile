@@ -51,8 +51,9 @@ docs: $(STAMP)
 coverage: $(FULL)
 	OMP_NUM_THREADS=1 ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS=1 $(BIN)/pytest --numprocesses 2 --dist loadscope --cov
 
+# Side by side with the run before, which is kept in .benchmarks.
 benchmark: $(FULL)
-	$(BIN)/pytest Testing/benchmarks --benchmark-only --benchmark-columns=median,min,max,rounds
+	$(BIN)/pytest Testing/benchmarks --benchmark-only --benchmark-columns=median,min,max,rounds --benchmark-autosave --benchmark-compare
 
 # The pictures of README and user guide, from the synthetic patient.
 pictures: $(FULL)
