@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from BrainSSLAnomalyLib.core.anatomy import Structure
+from BrainSSLAnomalyLib.core.files import sha256
 from BrainSSLAnomalyLib.core.resources import resource
 from BrainSSLAnomalyLib.core.settings import Device
 from support.packages import need_network
@@ -36,7 +37,7 @@ def test_its_weights_are_safetensors_with_the_sha256_of_the_metadata():
     from safetensors import safe_open
 
     path = resource(BUNDLE, *bundle.WEIGHTS)
-    assert bundle.sha256(path) == bundle.read_metadata(BUNDLE)["weights_sha256"]
+    assert sha256(path) == bundle.read_metadata(BUNDLE)["weights_sha256"]
     with safe_open(str(path), "np") as content:
         assert set(content.keys()) == set(AnatomyNetwork().state_dict())
 

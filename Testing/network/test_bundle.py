@@ -7,6 +7,7 @@ import shutil
 
 import pytest
 from BrainSSLAnomalyLib.core.errors import DamagedModel
+from BrainSSLAnomalyLib.core.files import sha256
 from BrainSSLAnomalyLib.core.resources import resource
 from BrainSSLAnomalyLib.core.settings import Device
 from BrainSSLAnomalyLib.core.version import __version__
@@ -94,7 +95,7 @@ def test_weights_of_another_network_are_refused(spoiled):
     save_file({"layer": torch.zeros(2)}, path)
     metadata = spoiled / anatomy.BUNDLE / "configs" / "metadata.json"
     about = json.loads(metadata.read_text())
-    about["weights_sha256"] = bundle.sha256(path)
+    about["weights_sha256"] = sha256(path)
     metadata.write_text(json.dumps(about))
     with pytest.raises(DamagedModel, match="another network"):
         anatomy_network.load_anatomy_network()

@@ -24,7 +24,7 @@ PRESENT = np.ones(len(CHANNELS), np.float32)
 class Echo:
     """An engine that gives back what it gets."""
 
-    name, multiple = "echo", 2
+    multiple = 2
 
     def predict(self, slices, present):
         patches = slices[:, :, ::2, ::2]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated
 
 import numpy as np
@@ -31,17 +31,13 @@ from ..synthesis.patients import held_out_cases
 from .measures import dice, measure_score
 from .tables import format_markdown, format_number
 
+FULL = DetectionSettings(device=Device.CPU, threads=1, explain=False)
+
 VERSIONS = {
-    "full": DetectionSettings(device=Device.CPU, threads=1, explain=False),
-    "light": DetectionSettings(
-        device=Device.CPU, threads=1, explain=False, network=NetworkSize.LIGHT
-    ),
-    "full, axial slices only": DetectionSettings(
-        device=Device.CPU, threads=1, explain=False, fast=True
-    ),
-    "light, axial slices only": DetectionSettings(
-        device=Device.CPU, threads=1, explain=False, fast=True, network=NetworkSize.LIGHT
-    ),
+    "full": FULL,
+    "light": replace(FULL, network=NetworkSize.LIGHT),
+    "full, axial slices only": replace(FULL, fast=True),
+    "light, axial slices only": replace(FULL, network=NetworkSize.LIGHT, fast=True),
 }
 
 FIRST_PATIENT, FIRST_IMPLANT = 7000, 900

@@ -10,9 +10,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import typer
+from BrainSSLAnomalyLib.core.files import sha256
 from BrainSSLAnomalyLib.network.anatomy import BUNDLE
 from BrainSSLAnomalyLib.network.anatomy_network import AnatomyNetwork
-from BrainSSLAnomalyLib.network.bundle import WEIGHTS, sha256
+from BrainSSLAnomalyLib.network.bundle import WEIGHTS
 from safetensors.torch import load_file
 
 from .bundle import RESOURCES, half_precision, save_tensors, update_metadata

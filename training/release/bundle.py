@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from BrainSSLAnomalyLib.core.files import replacing_file, write_text
+from BrainSSLAnomalyLib.core.resources import read_json
 from BrainSSLAnomalyLib.network.bundle import METADATA
 from torch import Tensor
 
@@ -36,5 +37,5 @@ def write_json(target: Path, content: Any, indent: int | None = None) -> None:
 def update_metadata(bundle: Path, **entries: Any) -> None:
     """Put entries into the metadata of a bundle."""
     target = bundle.joinpath(*METADATA)
-    content = {**json.loads(target.read_text(encoding="utf-8")), **entries}
+    content = {**read_json(target), **entries}
     write_json(target, content, indent=2)

@@ -9,7 +9,6 @@ pass. Make them anew after every change of a network; new weights alone need no 
 from __future__ import annotations
 
 import copy
-import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,12 +18,13 @@ from unittest import mock
 import onnx
 import torch
 import typer
-from BrainSSLAnomalyLib.core.files import write_bytes
+from BrainSSLAnomalyLib.core.files import sha256, write_bytes
+from BrainSSLAnomalyLib.core.resources import read_json
 from BrainSSLAnomalyLib.core.settings import ExplanationStage
 from BrainSSLAnomalyLib.network.anatomy import BUNDLE as ANATOMY_BUNDLE
 from BrainSSLAnomalyLib.network.anatomy import GRAPH as ANATOMY_GRAPH
 from BrainSSLAnomalyLib.network.anatomy_network import AnatomyNetwork, load_anatomy_network
-from BrainSSLAnomalyLib.network.bundle import GRAPHS, METADATA, graph_path, sha256
+from BrainSSLAnomalyLib.network.bundle import GRAPHS, METADATA, graph_path
 from BrainSSLAnomalyLib.network.hybrid import HybridNetwork
 from BrainSSLAnomalyLib.network.model import BUNDLE as ANOMALY_BUNDLE
 from BrainSSLAnomalyLib.network.model import load_hybrid_network
@@ -79,7 +79,7 @@ def write_graphs(bundle: Path, graphs: Mapping[str, onnx.ModelProto], network: n
 
 def add_graphs(bundle: Path, entries: Mapping[str, Any]) -> None:
     """Put entries of graphs into the metadata of a bundle, beside those of other graphs."""
-    known = json.loads(bundle.joinpath(*METADATA).read_text(encoding="utf-8")).get(GRAPHS, {})
+    known = read_json(bundle.joinpath(*METADATA)).get(GRAPHS, {})
     update_metadata(bundle, **{GRAPHS: {**known, **entries}})
 
 

@@ -15,9 +15,9 @@ from typing import Annotated, Any
 
 import numpy as np
 import typer
-from BrainSSLAnomalyLib.core.files import write_bytes
+from BrainSSLAnomalyLib.core.files import sha256, write_bytes
 from BrainSSLAnomalyLib.core.study import Study
-from BrainSSLAnomalyLib.network.bundle import graph_path, sha256
+from BrainSSLAnomalyLib.network.bundle import graph_path
 from BrainSSLAnomalyLib.network.channels import stack_channels
 from BrainSSLAnomalyLib.network.inference import pad_slices
 from BrainSSLAnomalyLib.network.model import BUNDLE, load_hybrid_network

@@ -22,6 +22,7 @@ from typing import Annotated, Any
 import numpy as np
 import torch
 import typer
+from BrainSSLAnomalyLib.core.files import sha256
 from BrainSSLAnomalyLib.core.resampling import resample
 from BrainSSLAnomalyLib.core.settings import ScoreName
 from BrainSSLAnomalyLib.core.study import Modality
@@ -36,7 +37,7 @@ from BrainSSLAnomalyLib.detection.statistics import (
     scored_voxels,
     statistical_scores,
 )
-from BrainSSLAnomalyLib.network.bundle import WEIGHTS, sha256
+from BrainSSLAnomalyLib.network.bundle import WEIGHTS
 from BrainSSLAnomalyLib.network.model import BUNDLE, PATCHES, load_hybrid_network
 from BrainSSLAnomalyLib.preparation import PreparedStudy
 from BrainSSLAnomalyLib.scoring.exceedance import table_key

@@ -368,9 +368,8 @@ def _detect_into(
     def report_detection(stage: str, fraction: float) -> None:
         progress(stage, 0.02 + 0.8 * fraction)
 
-    before = dict(clock.times)
     detection = detect_with_fallback(study, detection_settings, report_detection)
-    detection = replace(detection, times={**before, **detection.times})
+    detection = replace(detection, times={**clock.times, **detection.times})
     for warning in detection.warnings:
         say(f"Warning: {warning}")
     progress(SEGMENT, 0.85)

@@ -1,7 +1,8 @@
-"""Files that are written whole or not at all."""
+"""Files that are written whole or not at all, and their SHA-256."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 import tempfile
 from collections.abc import Collection, Iterator
@@ -91,3 +92,8 @@ def move_into(stage: Path, target: Path, outdated: Collection[str] = ()) -> None
             for source, place in reversed(done):
                 os.replace(place, source)
             raise
+
+
+def sha256(path: Path) -> str:
+    """Return the SHA-256 of a file as hexadecimal digits."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -64,9 +64,6 @@ def activation_map_of_finding(
     brain: Volume,
     target: NDArray,
     model: Model,
-    *,
-    stage: ExplanationStage = ExplanationStage.CONVOLUTION,
-    method: ExplanationMethod = ExplanationMethod.HIRESCAM,
     progress: FractionCallback = ignore_fraction,
 ) -> NDArray[np.float32]:
     """Return the `activation_map` of a finding from a saved input, without the scans.
@@ -76,8 +73,6 @@ def activation_map_of_finding(
         brain: (k, j, i) bool on the grid of the reference.
         target: (k, j, i) bool on that grid, the finding.
         model: that of the detection.
-        stage: of the network, whose features are used.
-        method: how gradients become weights.
         progress: receives the fraction done; may raise to stop.
 
     Returns:
@@ -85,9 +80,7 @@ def activation_map_of_finding(
     """
     inside = brain_on(given.grid, brain)
     volume = brain.with_array(np.asarray(target))
-    heat = activation_map(
-        given, inside, volume, model, stage=stage, method=method, progress=progress
-    )
+    heat = activation_map(given, inside, volume, model, progress=progress)
     masked: NDArray[np.float32] = heat * (brain.array > 0)
     return masked
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from ..core.errors import AmbiguousInput, UnreadableScan, UnsuitableScan
+from ..core.files import sha256
 from ..core.resampling import from_sitk
 from ..core.study import Modality, Volume
 from .checks import check_grid
@@ -103,7 +104,7 @@ def _find_series(path: Path) -> dict[str, tuple[str, ...]]:
 
 def _digest(files: tuple[str, ...]) -> str:
     """Return the SHA-256 of the sorted SHA-256 of some files."""
-    digests = sorted(hashlib.sha256(Path(file).read_bytes()).hexdigest() for file in files)
+    digests = sorted(sha256(Path(file)) for file in files)
     return hashlib.sha256("".join(digests).encode()).hexdigest()
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -18,7 +17,7 @@ import numpy as np
 
 from ..core.anatomy import PatientAnatomy
 from ..core.errors import BadResults, BrainSSLAnomalyError, ResultsExist
-from ..core.files import move_into, write_text
+from ..core.files import move_into, sha256, write_text
 from ..core.progress import StageTime
 from ..core.records import (
     detection_from_record,
@@ -89,11 +88,6 @@ def results_folder(target: Path, *, overwrite: bool) -> Iterator[Path]:
             f"{target.parent} cannot be written to ({error.strerror})",
             "choose another folder with --output",
         ) from error
-    if target.is_dir() and not os.access(target, os.W_OK):
-        shutil.rmtree(stage, ignore_errors=True)
-        raise BrainSSLAnomalyError(
-            f"{target} cannot be written to", "choose another folder with --output"
-        )
     is_done = False
     try:
         yield stage
@@ -123,6 +117,10 @@ def _check_target(target: Path, *, overwrite: bool) -> None:
         raise ResultsExist(
             f"the folder {target.name} is not empty",
             "choose another with --output, or add --overwrite",
+        )
+    if target.is_dir() and not os.access(target, os.W_OK):
+        raise BrainSSLAnomalyError(
+            f"{target} cannot be written to", "choose another folder with --output"
         )
 
 
@@ -203,7 +201,7 @@ def write_detection(folder: Path, detection: Detection) -> dict[str, Any]:
         for modality, image in given.images.items():
             path = folder / f"network_input_{modality.key}.nii.gz"
             write_volume(path, Volume(image, given.affine), np.int16, step=INPUT_STEP)
-            digests[modality.key] = _sha256(path)
+            digests[modality.key] = sha256(path)
         record["network_input_sha256"] = digests
     _write_record(folder, record)
     return record
@@ -339,10 +337,6 @@ def _read_detection(folder: Path, record: Mapping[str, Any]) -> Detection:
     )
 
 
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
 def _read_network_input(folder: Path, record: Mapping[str, Any]) -> NetworkInput | None:
     """Return what the network predicted from, or None where it was not kept.
 
@@ -353,7 +347,7 @@ def _read_network_input(folder: Path, record: Mapping[str, Any]) -> NetworkInput
     paths = {m: folder / f"network_input_{m.key}.nii.gz" for m in Modality}
     for modality, digest in record.get("network_input_sha256", {}).items():
         path = folder / f"network_input_{modality}.nii.gz"
-        if path.is_file() and _sha256(path) != digest:
+        if path.is_file() and sha256(path) != digest:
             raise BadResults(f"{path.name} is not the file of this result", "run detect again")
     volumes = {m: read_volume(path) for m, path in paths.items() if path.is_file()}
     if not volumes or axes is None:

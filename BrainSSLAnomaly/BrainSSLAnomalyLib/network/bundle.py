@@ -109,8 +109,3 @@ def _checked(path: Path, digest: str, bundle: str) -> bytes:
             f"{path.name} in {bundle} is not the file that was shipped", "install the package again"
         )
     return content
-
-
-def sha256(path: Path) -> str:
-    """Return the SHA-256 of a file as hexadecimal digits."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()

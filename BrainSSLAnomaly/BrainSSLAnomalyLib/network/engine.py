@@ -34,13 +34,8 @@ class SliceEngine(Protocol):
     ``present`` is (m,) with 1 for the modalities that are there, else 0.
 
     Attributes:
-        name: of the engine in words, e.g. ``ONNX Runtime on the CPU``.
         multiple: the edge of a patch, in voxels.
     """
-
-    @property
-    def name(self) -> str:
-        """Return the engine in words."""
 
     @property
     def multiple(self) -> int:

@@ -40,8 +40,6 @@ class OnnxEngine:
         graph: name of the graph that predicts.
     """
 
-    name = "ONNX Runtime on the CPU"
-
     def __init__(
         self, bundle: str, multiple: int, *, threads: int = 0, graph: str = PREDICT_GRAPH
     ) -> None:

@@ -38,11 +38,6 @@ class TorchEngine:
         self._device = next(network.parameters()).device
 
     @property
-    def name(self) -> str:
-        """Return the engine in words."""
-        return f"PyTorch on the {'GPU' if self._device.type == 'cuda' else 'CPU'}"
-
-    @property
     def multiple(self) -> int:
         """Return the edge of a patch, in voxels."""
         return self.network.multiple
